@@ -48,7 +48,6 @@ const TALKS_MAX: usize = 128;
 /// How long a reload may take to be answered: one that is under way, and this one, each give up on
 /// a folder that hangs after ten seconds. Less than the half minute that the unit gives ExecReload.
 const RELOAD_LIMIT: Duration = Duration::from_secs(25);
-
 /// How long a fetch of deny lists may take to be answered: half a minute for the fetches, side by
 /// side, and the reload after it.
 const LISTS_LIMIT: Duration = Duration::from_secs(60);
@@ -350,8 +349,13 @@ pub enum Answer {
     Reloaded(Box<Reloaded>),
     /// To a reload: the files are faulty, and what was in force before still is.
     Faulty(Faults),
-    /// To [`Request::VerifyImage`]: it may; why.
-    MayBring(String),
+    /// To [`Request::VerifyImage`]: it may.
+    MayBring {
+        /// The verdict of the record, `observed`, or `forwarded` of a pull that is under way.
+        verdict: String,
+        /// Why, with what is no proof named as that.
+        message: String,
+    },
     /// To [`Request::VerifyImage`]: it may not.
     MayNotBring {
         /// The reason code.
@@ -359,6 +363,8 @@ pub enum Answer {
         /// The reason.
         message: String,
     },
+    /// Nothing is there by the name that is asked for, or it would break a rule; why.
+    Refused(String),
     /// The request was understood and could not be done; why.
     NotDone(String),
     /// The request was not understood.

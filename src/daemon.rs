@@ -28,7 +28,6 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::containerd::Runtime;
-use crate::control;
 use crate::cri::{Calls, Gate, Parts, Recorder, Sweeper};
 use crate::deny_fetch::Lists;
 use crate::evidence_store::{self, Store};
@@ -72,6 +71,8 @@ const END_RESERVE: Duration = Duration::from_secs(10);
 /// Why the gate could not start or go on.
 #[derive(Debug)]
 pub enum DaemonError {
+    /// The policies are faulty.
+    Policy(loader::LoadError),
     /// The part that failed, and what it said.
     Part {
         /// Which part.
@@ -84,6 +85,7 @@ pub enum DaemonError {
 impl fmt::Display for DaemonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Policy(faults) => write!(f, "the policy: {faults}"),
             Self::Part { what, why } => write!(f, "{what}: {why}"),
         }
     }
@@ -184,7 +186,7 @@ async fn serve(
         clock: CLOCK,
     };
     let serving = proxy::serve(cri, proxy, async { drop(told_to_drain.await) });
-    tokio::spawn(answer_operators(control, Arc::clone(&daemon)));
+    tokio::spawn(Arc::clone(&daemon).answer_operators(control));
     serve_metrics(&daemon)?;
     start_keeping(&daemon);
     keep_store(&daemon.gate, opening).await;
@@ -316,7 +318,7 @@ fn control_options(settings: &Settings) -> proxy::Options {
 /// # Errors
 /// [`DaemonError`] names the part that cannot be used.
 pub fn gate(settings: &Settings) -> Result<(Gate, Noted), DaemonError> {
-    let loaded = loader::load(&settings.policy, &settings.trust).map_err(part("the policy"))?;
+    let loaded = loader::load(&settings.policy, &settings.trust).map_err(DaemonError::Policy)?;
     let noted = Noted::of(&loaded, &settings.trust);
     Ok((gate_of(settings, loaded.policies)?, noted))
 }
@@ -382,7 +384,7 @@ fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, 
         since: CLOCK.steady(),
         reloading: tokio::sync::Mutex::new(()),
         reads: FolderReads::default(),
-        policy: Mutex::new(PolicyState { noted, reload_error: None, seen }),
+        policy: Mutex::new(PolicyState::new(noted, seen)),
         floor_error,
         tripwire: Arc::default(),
         sandbox_image: sandbox_seen::SandboxImage::default(),
@@ -409,15 +411,6 @@ pub fn node_platform() -> Platform {
         other => other,
     };
     Platform { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None }
-}
-
-async fn answer_operators(listener: Listener, daemon: Arc<Daemon>) {
-    let root = proxy::Options::default().allowed_uids;
-    control::serve(listener, &root, |request| {
-        let daemon = Arc::clone(&daemon);
-        async move { daemon.answer(request).await }
-    })
-    .await;
 }
 
 /// Tells the service manager; a gate goes on without it.

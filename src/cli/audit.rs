@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::terminal::command_error::CommandError;
 use super::terminal::gate::uptime;
-use super::terminal::screen::{Exit, Screen, Tone, plain};
+use super::terminal::screen::{Exit, Screen, Tone, plain, shown};
 use super::terminal::signer::{self, list, text};
 use crate::audit::read::{self, Filter, Line, Reader, Unreadable};
 use crate::audit::{DecisionId, Entry, Note, Record, Timestamp, Verdict};
@@ -157,7 +157,7 @@ pub(super) fn show(options: &Show, settings: &Settings, screen: &mut Screen) -> 
         screen.complain(&format!(
             "no decision {} in {} and its older files",
             options.id,
-            settings.audit.path.display()
+            shown(&settings.audit.path)
         ));
         Exit::Refused
     }
@@ -203,6 +203,11 @@ fn print(line: &Result<Line, Unreadable>, screen: &mut Screen) {
 /// Where the evidence came from, and how old it was.
 fn evidence(record: &Record) -> Option<String> {
     let source = record.source?;
+    // Nothing came, so that nothing has an age.
+    let is_unanswered = matches!(record.verdict, Verdict::Unreachable | Verdict::Unable);
+    if is_unanswered && record.evidence_age_seconds.is_none_or(|seconds| seconds == 0) {
+        return Some(format!("{source} asked"));
+    }
     Some(match record.evidence_age_seconds {
         Some(seconds) => format!("from {source}, {} old", uptime(seconds)),
         None => format!("from {source}"),
@@ -233,8 +238,26 @@ fn tone_of(record: &Record) -> Tone {
 }
 
 fn print_note(note: &Note, screen: &mut Screen) {
-    let text = serde_json::to_string(&note.note).unwrap_or_default();
-    screen.line(&format!("{} {}  note        {}", note.time, note.id, plain(&text)));
+    let said = serde_json::to_value(&note.note).unwrap_or_default();
+    screen.line(&format!("{} {}  note        {}", note.time, note.id, plain(&words_of(&said))));
+}
+
+/// A note in words: what happened, and each of its fields that says something.
+fn words_of(note: &Value) -> String {
+    let one = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let Some((kind, fields)) = note.as_object().and_then(|note| note.iter().next()) else {
+        return one(note);
+    };
+    let told = fields.as_object().into_iter().flatten().filter_map(|(name, value)| {
+        let text = match value {
+            Value::Null => return None,
+            Value::Array(all) if all.is_empty() => return None,
+            Value::Array(all) => all.iter().map(one).collect::<Vec<_>>().join("; "),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => one(value),
+        };
+        Some(format!("{name} {text}"))
+    });
+    format!("{kind:<15} {}", told.collect::<Vec<_>>().join(", "))
 }
 
 fn print_whole(record: &Record, screen: &mut Screen) {

@@ -20,7 +20,7 @@ pub(super) fn lower(settings: &Settings, screen: &mut Screen) -> Exit {
             ));
             Exit::Done
         }
-        Ok(Answer::NotDone(why)) => {
+        Ok(Answer::NotDone(why) | Answer::Refused(why)) => {
             screen.complain(&format!("not lowered: {why}"));
             Exit::Refused
         }
@@ -32,7 +32,7 @@ pub(super) fn lower(settings: &Settings, screen: &mut Screen) -> Exit {
             | Answer::Reloaded(_)
             | Answer::DenyLists(_)
             | Answer::Faulty(_)
-            | Answer::MayBring(_)
+            | Answer::MayBring { .. }
             | Answer::MayNotBring { .. }
             | Answer::Unknown(_),
         ) => {

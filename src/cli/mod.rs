@@ -38,7 +38,7 @@ use terminal::no_options::NoOptions;
 use trial::{diff, test};
 
 use crate::config::{self, Settings};
-use crate::daemon;
+use crate::daemon::{self, DaemonError};
 
 /// What the program is, in its help.
 #[derive(Debug, Parser)]
@@ -66,6 +66,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the CRI and gate it. What sealgate.service runs.
+    ///
+    /// Exit code 65 where the configuration or the policies are faulty, 66 where they are not there, 2
+    /// where it cannot start otherwise.
     #[command(after_help = "Examples:\n  sealgate run\n  sealgate run --config ./config.toml")]
     Run,
     /// Decide about images as the gate would, from here and now, and say why.
@@ -338,7 +341,10 @@ fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) 
             Ok(()) => Exit::Done,
             Err(error) => {
                 screen.complain(&error.to_string());
-                Exit::Unable
+                match error {
+                    DaemonError::Policy(faults) => CommandError::from(faults).exit(),
+                    DaemonError::Part { .. } => Exit::Unable,
+                }
             }
         },
         Command::Verify(options) => verify::run(&options, path, screen),

@@ -12,7 +12,9 @@ pub(super) enum PolicyCommand {
     /// Read every document and key, and say what is wrong or likely not meant, and where. Changes
     /// nothing.
     ///
-    /// Exit code 1 when something is wrong, 0 when there are warnings alone.
+    /// A deny list that is to be published (with metadata.version) is read as the gates read it that
+    /// fetch it. Exit code 65 when something is wrong, 66 when a path is not there, 0 when there are
+    /// warnings alone.
     #[command(
         after_help = "Examples:\n  sealgate policy check\n  sealgate policy check ./policies \
             --keys ./keys\n  sealgate policy check --output sarif ./policies > policies.sarif\n  \
@@ -23,7 +25,7 @@ pub(super) enum PolicyCommand {
     /// where signatures would be looked for, and what it comes to. For a person who was refused.
     ///
     /// Asks no registry: whether the image has what is asked, sealgate verify says. Exit code 1
-    /// where nothing that is signed could admit it, or the files are faulty.
+    /// where nothing that is signed could admit it, 65 where the files are faulty.
     #[command(after_help = "Examples:\n  sealgate policy explain --namespace prod-eu \
             registry.example.com/prod/app:1.2\n  sealgate policy explain --policies ./policies \
             --keys ./keys registry.example.com/prod/app")]
@@ -71,7 +73,7 @@ pub(super) enum PolicyCommand {
     ///
     /// What cannot be carried over is an error, or is left out and listed with --partial; beside that
     /// the documents are never weaker. Needs no configuration. Exit code 1 when something cannot be
-    /// carried over, 65 when a file is faulty.
+    /// carried over or there is nothing to import, 65 when a file is faulty.
     #[command(after_help = policy::import::EXAMPLES)]
     Import(policy::import::Options),
     /// What would change if a candidate were in force: every decision on record, every running
@@ -99,13 +101,15 @@ pub(super) enum PolicyCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum KeysCommand {
     /// Every key that a policy names, and every other one in the folder of keys: its file, kind, size
-    /// and SHA-256 fingerprint, which policies use it, and whether a deny list names it.
+    /// and SHA-256 fingerprint, which policies and fetched deny lists take what it signed, and whether
+    /// a deny list denies it.
     ///
     /// The fingerprint is that of the key in DER, as `openssl pkey -pubin -outform der | sha256sum`
-    /// prints it, and the one that `sealgate deny add --key` takes.
+    /// prints it, and the one that `sealgate deny add --key` takes. Exit code 65 where the files are
+    /// faulty.
     #[command(
         after_help = "Examples:\n  sealgate keys list\n  sealgate keys list --output json | jq \
-            -r 'select(.policies == []) | .files[]'"
+            -r 'select(.policies == [] and .denyLists == null) | .files[]'"
     )]
     List(NoOptions),
 }

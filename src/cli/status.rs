@@ -1,6 +1,6 @@
 //! `sealgate status`: how the running gate is, for a tired person.
 
-use super::terminal::field::counted;
+use super::terminal::field::documents;
 use super::terminal::gate::{ask_daemon, complain_of, print_enforcing, uptime};
 use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
@@ -8,6 +8,7 @@ use crate::control::{
     Answer, AuditStatus, ConnectionStatus, DenyListStatus, EvidenceStatus, NriStatus, Request,
     SandboxStatus, Status, TrustStatus,
 };
+use crate::policy::DocumentCounts;
 
 /// Asks the gate and prints its answer; 1 when something needs a person.
 pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Exit {
@@ -24,8 +25,12 @@ pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Exit {
     }
 }
 
+/// Whether nothing needs a person. A gate that refuses nothing does, even where that is meant, and
+/// so does one under which no pod starts: a script that asks for the exit code sees no words.
 fn is_well(status: &Status) -> bool {
-    status.policy.reload_error.is_none()
+    !status.policy.observe
+        && status.sandbox.error.is_none()
+        && status.policy.reload_error.is_none()
         && status.runtime.error.is_none()
         && status.audit.healthy
         && status.audit.exposed.is_none()
@@ -51,7 +56,11 @@ fn print(status: &Status, screen: &mut Screen) {
     screen.line(&format!(
         "policy   generation {}, {}; keys generation {}",
         policy.generation,
-        counted(policy.documents, "document"),
+        documents(DocumentCounts {
+            policies: policy.policies,
+            deny_lists: policy.deny_lists,
+            exceptions: policy.exceptions,
+        }),
         policy.trust_generation
     ));
     if let Some(error) = &policy.reload_error {
@@ -247,7 +256,53 @@ fn faults(error: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    /// A gate of which nothing needs a person, and with it each matter that does.
+    #[test]
+    fn what_needs_a_person_is_an_exit_code() {
+        let well = json!({
+            "version": "0", "pid": 1, "up_seconds": 1, "trust": {"roots": [], "warnings": []},
+            "policy": {"generation": "a", "trust_generation": "b", "documents": 1, "warnings": [],
+                "reload_error": null},
+            "memory": {"verdicts": 0, "evidence": 0, "contents": 0},
+            "evidence": EvidenceStatus { healthy: true, ..EvidenceStatus::default() },
+            "runtime": {"socket": "s", "version": "containerd 2", "error": null},
+            "sandbox": {"image": "pause:1", "error": null},
+            "nri": {"mode": "off", "connected": false, "error": null, "asked": 0, "refused": 0},
+            "connections": ConnectionStatus::default(),
+            "enforcing": {"enforcing": true, "doubts": []},
+            "audit": {"healthy": true, "error": null, "exposed": null, "written": 1, "failed": 0,
+                "waiting": 0, "late": 0, "path": "p"},
+            "deny_lists": [DenyListStatus { version: Some(1), ..DenyListStatus::default() }],
+        });
+        let is_well = |status: &Value| is_well(&serde_json::from_value(status.clone()).unwrap());
+        assert!(is_well(&well));
+        for (pointer, value) in [
+            ("/policy/observe", json!(true)),
+            ("/policy/reload_error", json!("p.yaml:1:1: broken")),
+            ("/sandbox", json!({"image": null, "error": "no policy matches pause:1"})),
+            ("/runtime/error", json!("away")),
+            ("/audit/healthy", json!(false)),
+            ("/audit/exposed", json!("others can write it")),
+            ("/evidence/healthy", json!(false)),
+            ("/enforcing/doubts", json!([{"reason": "socket", "seen": "x", "breach": true}])),
+            ("/deny_lists/0", json!(DenyListStatus::default())),
+            ("/deny_lists/0/expired", json!(true)),
+            ("/deny_lists/0/fault", json!("edited")),
+        ] {
+            let mut status = well.clone();
+            let (table, key) = pointer.rsplit_once('/').unwrap();
+            let table = status.pointer_mut(table).unwrap();
+            match table.as_array_mut() {
+                Some(list) => list[key.parse::<usize>().unwrap()] = value,
+                None => drop(table.as_object_mut().unwrap().insert(key.to_owned(), value)),
+            }
+            assert!(!is_well(&status), "{pointer}");
+        }
+    }
 
     #[test]
     fn a_deny_list_of_which_nothing_is_in_force_needs_a_person() {

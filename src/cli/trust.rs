@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::terminal::command_error::is_there;
-use super::terminal::screen::{Exit, Screen, Tone, plain};
+use super::terminal::screen::{Exit, Screen, Tone, plain, shown};
 use crate::config::Settings;
 use crate::daemon;
 use crate::errno;
@@ -69,7 +69,7 @@ pub(super) fn update(options: &Update, settings: &Settings, screen: &mut Screen)
         if let (Ok(updated), Some(found)) = (&updated, found)
             && found.file != updated.file
         {
-            let file = found.file.display();
+            let file = shown(&found.file);
             screen.complain(&format!(
                 "{name}: {file} comes first in trust.roots, so what was fetched is not used"
             ));
@@ -92,9 +92,9 @@ fn asked(name: &str, options: &Update, trust: &TrustOptions) -> Result<Ask, Stri
         Some(file) => loader::tuf_root_file(file).map(Some).map_err(|fault| (file.clone(), fault)),
         None => loader::tuf_root(trust, name),
     };
-    let root = root.map_err(|(file, fault)| format!("{}: {fault}", file.display()))?;
+    let root = root.map_err(|(file, fault)| format!("{}: {fault}", shown(&file)))?;
     let root = root.ok_or_else(|| {
-        let folder = trust.roots.first().unwrap_or(&trust.state).display();
+        let folder = shown(trust.roots.first().unwrap_or(&trust.state));
         format!("no TUF root is known: give --root, or put it to {folder}/{name}.root.json")
     })?;
     let limit = Duration::from_secs(u64::from(trust.update_seconds));

@@ -12,7 +12,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::terminal::command_error::CommandError;
-use super::terminal::screen::{Exit, Screen, Tone, plain};
+use super::terminal::screen::{Exit, Screen, Tone, plain, shown};
 use crate::daemon::CLOCK;
 use crate::image::Digest;
 use crate::loader;
@@ -135,7 +135,7 @@ fn judge(options: &Options, artifact: &Artifact) -> Result<Signed, Failure> {
     let key = options.key.as_deref().map(key).transpose().map_err(Failure::File)?;
     let limit = u64::try_from(BUNDLE_MAX).unwrap_or(u64::MAX);
     let bundle = read(&options.bundle, limit).map_err(Failure::File)?;
-    let refused = |fault| Failure::Refused(format!("{}: {fault}", options.bundle.display()));
+    let refused = |fault| Failure::Refused(format!("{}: {fault}", shown(&options.bundle)));
     let untrusted = Untrusted::bundle(&bundle).map_err(refused)?;
     // Whatever it says of the artifact: what a statement is for is not asked here.
     let types: Vec<String> = untrusted.predicate_type().map(str::to_owned).into_iter().collect();
@@ -177,7 +177,7 @@ fn wanted(options: &Options, certificate: &Certificate) -> Result<(), String> {
 fn root(options: &Options) -> Result<TrustRoot, CommandError> {
     if let Some(file) = &options.trusted_root {
         let json = read(file, u64::try_from(ROOT_MAX).unwrap_or(u64::MAX))?;
-        let faulty = |error| CommandError::faulty(format!("{}: {error}", file.display()));
+        let faulty = |error| CommandError::faulty(format!("{}: {error}", shown(file)));
         return TrustRoot::parse(&json).map_err(faulty);
     }
     let name = if options.staging { "staging" } else { "public-good" };
@@ -189,7 +189,7 @@ fn root(options: &Options) -> Result<TrustRoot, CommandError> {
 
 fn key(file: &Path) -> Result<PublicKey, CommandError> {
     PublicKey::parse_pem(&read(file, KEY_MAX)?)
-        .map_err(|error| CommandError::faulty(format!("{}: {error}", file.display())))
+        .map_err(|error| CommandError::faulty(format!("{}: {error}", shown(file))))
 }
 
 fn artifact(text: &str) -> Result<Artifact, CommandError> {
@@ -215,7 +215,7 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CommandError> {
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= limit) {
         return Ok(bytes);
     }
-    Err(CommandError::faulty(format!("{}: larger than {limit} bytes", path.display())))
+    Err(CommandError::faulty(format!("{}: larger than {limit} bytes", shown(path))))
 }
 
 fn print(digest: &str, outcome: &Result<Signed, Failure>, screen: &mut Screen) {

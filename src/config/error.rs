@@ -93,9 +93,14 @@ pub enum ConfigError {
     },
 }
 
+/// A path on one line: a file may be called anything.
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().escape_debug().to_string()
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, line {}", self.file.display(), self.line)
+        write!(f, "{}, line {}", shown(&self.file), self.line)
     }
 }
 
@@ -106,19 +111,19 @@ impl fmt::Display for ConfigError {
                 f,
                 "there is no configuration {}; `make install` puts one there in which everything \
                  is a comment, and --config names another",
-                path.display()
+                shown(path)
             ),
             Self::Read { path, kind } => {
-                write!(f, "the configuration {}: {}", path.display(), Words(*kind))
+                write!(f, "the configuration {}: {}", shown(path), Words(*kind))
             }
             Self::Unsafe(fault) => write!(f, "the configuration is not safe from others: {fault}"),
             Self::TooLarge { path, limit } => {
-                write!(f, "{} is larger than {limit} bytes", path.display())
+                write!(f, "{} is larger than {limit} bytes", shown(path))
             }
             Self::TooMany { folder, limit } => {
-                write!(f, "{} has more than {limit} files", folder.display())
+                write!(f, "{} has more than {limit} files", shown(folder))
             }
-            Self::NotText { path } => write!(f, "{} is not utf-8 text", path.display()),
+            Self::NotText { path } => write!(f, "{} is not utf-8 text", shown(path)),
             Self::Syntax { place, message } => write!(f, "{place}: {message}"),
             Self::UnknownKey { place, key, nearest: Some(nearest), .. } => {
                 write!(f, "{place}: there is no key {key}, did you mean {nearest}")

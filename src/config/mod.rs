@@ -121,7 +121,9 @@ pub fn parse(fragments: &[(PathBuf, String)]) -> Result<Settings, ConfigError> {
         de::settings::<Settings>(&fragment)?;
         whole.merge(fragment);
     }
-    let settings: Settings = de::settings(&whole)?;
+    let mut settings: Settings = de::settings(&whole)?;
+    let lists = whole.file_of(&["policy", "deny_lists"]);
+    settings.policy.deny_lists_file = lists.map(Path::to_owned);
     settings.check().map_err(|message| ConfigError::Unfit { message })?;
     Ok(settings)
 }

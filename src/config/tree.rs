@@ -36,6 +36,19 @@ impl Node {
         Self { place, value: Value::Table(BTreeMap::new()) }
     }
 
+    /// The file that says the value of a key, named with its tables.
+    pub(super) fn file_of(&self, key: &[&str]) -> Option<&Path> {
+        let Some((first, rest)) = key.split_first() else { return Some(&self.place.file) };
+        match &self.value {
+            Value::Table(table) => table.get(*first)?.1.file_of(rest),
+            Value::Text(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Array(_) => None,
+        }
+    }
+
     /// Takes over what the later tree has: tables key by key, everything else whole.
     pub(super) fn merge(&mut self, later: Self) {
         match (&mut self.value, later.value) {

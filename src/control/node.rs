@@ -10,6 +10,9 @@ pub struct SandboxStatus {
     pub image: Option<String>,
     /// Why none is: no pod starts.
     pub error: Option<String>,
+    /// The reason code of that.
+    #[serde(default)]
+    pub code: Option<String>,
 }
 
 /// The tripwire in the runtime, which asks the gate before it makes a container.

@@ -9,8 +9,14 @@ pub struct PolicyStatus {
     pub generation: String,
     /// The generation of the keys.
     pub trust_generation: String,
-    /// How many documents.
+    /// How many documents, of every kind.
     pub documents: usize,
+    /// How many of them are policies.
+    #[serde(default)]
+    pub policies: usize,
+    /// How many are deny lists, those that are fetched as well.
+    #[serde(default)]
+    pub deny_lists: usize,
     /// Whether they are in observe mode: nothing that they deny is refused.
     #[serde(default)]
     pub observe: bool,

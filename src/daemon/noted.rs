@@ -42,6 +42,24 @@ pub(super) struct PolicyState {
     pub(super) reload_error: Option<String>,
     /// Where it was loaded from, and how the folders were then.
     pub(super) seen: (loader::Options, FolderState),
+    /// By which options the set in force was read: those of a reload that was not taken are not among
+    /// them, also not its deny lists.
+    pub(super) in_force: loader::Options,
+}
+
+impl PolicyState {
+    /// Of the set that the gate starts with, and how the folders were before they were read for it.
+    pub(super) fn new(noted: Noted, seen: (loader::Options, FolderState)) -> Self {
+        let in_force = seen.0.clone();
+        Self { noted, reload_error: None, seen, in_force }
+    }
+
+    /// A set was put in force that was read by these options.
+    pub(super) fn taken(&mut self, noted: Noted, options: Option<loader::Options>) {
+        self.noted = noted;
+        self.reload_error = None;
+        self.in_force = options.unwrap_or_else(|| self.seen.0.clone());
+    }
 }
 
 impl Noted {
@@ -182,5 +200,20 @@ mod tests {
         assert_eq!(on_other(0).emptied(&lists), path("/etc/p").as_deref(), "its mount went away");
         assert_eq!(on_other(1).emptied(&lists), None, "it was mounted elsewhere");
         assert_eq!(noted(&[("/srv/p", true, 0, 0)]).emptied(&before), None, "it was configured");
+    }
+
+    /// Of a reload that was not taken nothing counts, its deny lists neither.
+    #[test]
+    fn the_options_of_a_refused_reload_are_not_in_force() {
+        let options = |fetched: &str| loader::Options {
+            fetched: fetched.into(),
+            ..loader::Options::default()
+        };
+        let seen = |fetched: &str| (options(fetched), FolderState::of(&options(fetched)));
+        let mut state = PolicyState::new(Noted::default(), seen("/first"));
+        state.seen = seen("/refused");
+        assert_eq!(state.in_force, options("/first"));
+        state.taken(Noted::default(), Some(options("/second")));
+        assert_eq!(state.in_force, options("/second"));
     }
 }

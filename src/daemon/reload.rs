@@ -188,8 +188,9 @@ impl Daemon {
                 if let Some(at) = at.clone() {
                     self.policy_state().seen = at;
                 }
+                let options = at.as_ref().map(|(options, _)| options.clone());
                 match self.to_put_in_force(read, at, cause) {
-                    Ok((set, noted)) => Ok(self.put_in_force(set, noted).await),
+                    Ok((set, noted)) => Ok(self.put_in_force(set, noted, options).await),
                     Err(why) => Err(why),
                 }
             }
@@ -261,7 +262,12 @@ impl Daemon {
         self.reload(Cause::Change).await.map(drop).map_err(|why| why.to_string())
     }
 
-    async fn put_in_force(&self, set: Arc<PolicySet>, noted: Noted) -> (bool, Option<String>) {
+    async fn put_in_force(
+        &self,
+        set: Arc<PolicySet>,
+        noted: Noted,
+        options: Option<loader::Options>,
+    ) -> (bool, Option<String>) {
         self.lists.memory.note_loaded(&noted.lists);
         let (policy, trust) = (set.generation().to_owned(), set.trust_generation().to_owned());
         let (changed, denials) = {
@@ -277,8 +283,7 @@ impl Daemon {
         let replaced = {
             let mut state = self.policy_state();
             let replaced = replaced_changed(&state.noted.replaced, &noted.replaced, &policy);
-            let seen = state.seen.clone();
-            *state = PolicyState { noted, reload_error: None, seen };
+            state.taken(noted, options);
             replaced
         };
         for notice in set.exception_notices(self.gate.now()) {

@@ -1,19 +1,23 @@
 //! What the running gate says of itself, to operators (`sealgate status`) and to monitors, and of an
 //! image to containerd's image verifier. It decides nothing.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::known_time::clock_warning;
 use super::{CLOCK, Daemon, now};
-use crate::audit::{Counters, Health};
+use crate::audit::{Counters, Health, Verdict};
 use crate::control::{
-    Answer, AuditStatus, ConnectionStatus, EvidenceStatus, MemoryStatus, NriStatus, PolicyStatus,
-    RefreshStatus, RejudgeStatus, Request, RuntimeStatus, Status, SweptPage, TrustStatus,
+    self, Answer, AuditStatus, ConnectionStatus, EvidenceStatus, MemoryStatus, NriStatus,
+    PolicyStatus, RefreshStatus, RejudgeStatus, Request, RuntimeStatus, Status, SweptPage,
+    TrustStatus,
 };
-use crate::cri::{BySource, Decided, MayBring, StopCounts, SweepProgress, verify_image};
+use crate::cri::{
+    BySource, Decided, ForwardedAs, MayBring, StopCounts, SweepProgress, verify_image,
+};
 use crate::metrics::{self, Decisions, Readings, Sources};
 use crate::nri::{Mode, TripwireHealth};
+use crate::proxy::{self, Listener};
 
 /// How long an operator waits for the runtime: it answers in a millisecond, and one that hangs must
 /// not hide all the rest.
@@ -23,7 +27,41 @@ const RUNTIME_PATIENCE: Duration = Duration::from_millis(500);
 /// (`per_verifier_timeout`), and a record may take 2 s to reach the disk.
 const DECIDE_WITHIN: Duration = Duration::from_secs(6);
 
+/// What containerd's verifier is told of an image that the runtime may bring: by what it may, since
+/// most of these are no proof.
+fn may_bring(why: MayBring) -> Answer {
+    let (verdict, message) = match why {
+        MayBring::Forwarded => ("forwarded", "decided on in the pull that is under way".to_owned()),
+        MayBring::Decided(ForwardedAs::Observed { code, message }) => {
+            ("observed", format!("observe mode: would be refused: {code}: {message}"))
+        }
+        MayBring::Decided(ForwardedAs::Admitted { verdict, message }) => {
+            let said = match verdict {
+                Verdict::Admitted => format!("admitted by policy: {message}"),
+                Verdict::Unmatched => format!("unmatched: let through without proof: {message}"),
+                Verdict::Warned => format!("warned: let through: {message}"),
+                Verdict::Unverified => format!("unverified: let through without proof: {message}"),
+                Verdict::Excepted => format!("excepted: let through without proof: {message}"),
+                Verdict::Unchecked => format!("unchecked: let through without proof: {message}"),
+                Verdict::Refused | Verdict::Unable | Verdict::Unreachable => message,
+            };
+            (verdict.word(), said)
+        }
+    };
+    Answer::MayBring { verdict: verdict.to_owned(), message }
+}
+
 impl Daemon {
+    /// Answers root on the control socket, for ever.
+    pub(super) async fn answer_operators(self: Arc<Self>, listener: Listener) {
+        let root = proxy::Options::default().allowed_uids;
+        control::serve(listener, &root, |request| {
+            let daemon = Arc::clone(&self);
+            async move { daemon.answer(request).await }
+        })
+        .await;
+    }
+
     /// Answers an operator.
     pub(super) async fn answer(&self, request: Request) -> Answer {
         match request {
@@ -66,13 +104,7 @@ impl Daemon {
         let deadline = CLOCK.steady() + within;
         let asked = (&*self.gate, &*self.recorder);
         match verify_image(asked, (name, digest), deadline).await {
-            Ok(why) => {
-                let message = match why {
-                    MayBring::Decided => "admitted by policy",
-                    MayBring::Forwarded => "decided on in the pull that is under way",
-                };
-                Answer::MayBring(message.to_owned())
-            }
+            Ok(why) => may_bring(why),
             Err(refusal) => Answer::MayNotBring {
                 code: refusal.code().to_owned(),
                 message: refusal.to_string(),
@@ -204,7 +236,9 @@ impl Daemon {
         PolicyStatus {
             generation: set.generation().to_owned(),
             trust_generation: set.trust_generation().to_owned(),
-            documents: set.len(),
+            documents: set.counts().total(),
+            policies: set.len(),
+            deny_lists: set.counts().deny_lists,
             observe: set.observes(),
             reload_error: state.reload_error.clone(),
             warnings: warnings

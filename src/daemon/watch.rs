@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 
 use super::bounded_reads::ReadFault;
+use super::sandbox_seen::SandboxFault;
 use super::{CLOCK, Daemon, now};
 use crate::audit::Noted;
 use crate::config;
@@ -17,7 +18,7 @@ use crate::control::{Answer, DenyListStatus};
 use crate::cri::{Drift, Gate, Recorder, Refusal, SandboxRequest};
 use crate::deny_fetch::{FetchFault, ListStanding, Taken, TakenList, chance, lower, take};
 use crate::fetched_list::{
-    KeptList, KnownVersion, ListFault, ListFolder, Options, SignerCheck, bounded_words,
+    FolderFault, KeptList, KnownVersion, ListFault, ListFolder, Options, SignerCheck, bounded_words,
 };
 use crate::loader;
 use crate::metrics;
@@ -53,7 +54,7 @@ impl Daemon {
             if self.sandbox_image.note(&outcome) {
                 match &outcome {
                     Ok(image) => tracing::info!(image, "the image of pods' sandboxes is admitted"),
-                    Err(why) => tracing::warn!("pods may not start: {why}"),
+                    Err(fault) => tracing::warn!("pods may not start: {}", fault.why),
                 }
             }
             // Whichever comes first.
@@ -88,10 +89,11 @@ impl Daemon {
         let wanted = |list: &&Options| name.is_none_or(|name| list.name == name);
         let lists: Vec<&Options> = all.iter().filter(wanted).collect();
         if lists.is_empty() {
-            return Answer::NotDone(match name {
-                Some(name) => format!("policy.deny_lists has no list {}", name.escape_default()),
-                None => "policy.deny_lists has no list".to_owned(),
-            });
+            return match name {
+                Some(name) => Answer::Refused(no_list(name)),
+                // All of none are fetched.
+                None => Answer::DenyLists(Vec::new()),
+            };
         }
         join_all(lists.iter().map(|list| self.fetch_list(list))).await;
         let statuses = self.list_statuses().into_iter();
@@ -102,12 +104,10 @@ impl Daemon {
     /// Lowers the version from which on a list is taken, for an operator: on record first.
     pub(super) async fn lower_list(&self, name: &str, version: u64, reason: String) -> Answer {
         if !self.configured_lists().iter().any(|list| list.name == name) {
-            let name = name.escape_default();
-            return Answer::NotDone(format!("policy.deny_lists has no list {name}"));
+            return Answer::Refused(no_list(name));
         }
-        let lowered = self.lowered(name, version, reason).await;
-        if let Err(why) = lowered {
-            return Answer::NotDone(why);
+        if let Err(answer) = self.lowered(name, version, reason).await {
+            return answer;
         }
         tracing::warn!(
             list = name,
@@ -118,29 +118,32 @@ impl Daemon {
         Answer::DenyLists(statuses.filter(|status| status.name == name).collect())
     }
 
-    async fn lowered(&self, name: &str, version: u64, reason: String) -> Result<(), String> {
+    async fn lowered(&self, name: &str, version: u64, reason: String) -> Result<(), Answer> {
         let reads = &self.reads.lists;
-        let seat = reads.seat().await.map_err(|_| LISTS_HANG.to_owned())?;
+        let hangs = |_: ReadFault| Answer::NotDone(LISTS_HANG.to_owned());
+        let seat = reads.seat().await.map_err(hangs)?;
         let (folder, list) = (self.list_folder(), name.to_owned());
         let known = reads.run_at(Arc::clone(&seat), move || folder.version(&list)).await;
-        let known = known.map_err(|_| LISTS_HANG.to_owned())?.ok().flatten();
-        let (list, from) = (name.to_owned(), known.map(|remembered| remembered.version));
+        let known = known.map_err(hangs)?.map(|known| known.map(|remembered| remembered.version));
+        let in_force = self.lists.memory.standing(name).kept.map(|kept| kept.head.version);
+        // Before it is on record: what is refused did not happen.
+        let (list, from) = (name.to_owned(), lowered_from(known, in_force, version)?);
         let noted = Noted::DenyListLowered { list, from, to: version, reason };
-        let recorded = self.recorder.log().note(noted).await;
-        recorded.map_err(|error| format!("it cannot be put on record: {error}"))?;
+        if let Err(error) = self.recorder.log().note(noted).await {
+            return Err(Answer::NotDone(format!("it cannot be put on record: {error}")));
+        }
         let (folder, list) = (self.list_folder(), name.to_owned());
         let done = reads.run_at(seat, move || lower(&folder, &list, version)).await;
-        let done = done.map_err(|_| LISTS_HANG.to_owned())?;
-        done.map(drop).map_err(|fault| fault.to_string())
+        done.map_err(hangs)?.map(drop).map_err(|fault| Answer::NotDone(fault.to_string()))
     }
 
-    /// The lists of the configuration as it was last read.
+    /// The lists of the configuration that is in force.
     fn configured_lists(&self) -> Vec<Options> {
-        self.policy_state().seen.0.deny_lists.clone()
+        self.policy_state().in_force.deny_lists.clone()
     }
 
     fn list_folder(&self) -> ListFolder {
-        ListFolder::new(&self.policy_state().seen.0.fetched)
+        ListFolder::new(&self.policy_state().in_force.fetched)
     }
 
     /// Fetches one, puts it in force, and remembers and records what came of it.
@@ -213,19 +216,18 @@ impl Daemon {
 
     /// Asks for it, proves it, and keeps it.
     async fn had(&self, list: &Options) -> Result<TakenList, FetchFault> {
-        let (config, wanted) = (self.config.clone(), list.clone());
-        let checking = move || -> Result<(SignerCheck, ListFolder), String> {
+        let (config, wanted, folder) = (self.config.clone(), list.clone(), self.list_folder());
+        let checking = move || -> Result<SignerCheck, String> {
             let settings = config::load(&config).map_err(|error| error.to_string())?;
             let (policy, trust) = (&settings.policy, &settings.trust);
             let check = loader::signer_check(policy, trust, &wanted);
-            Ok((check.map_err(|error| error.to_string())?, ListFolder::new(&policy.fetched)))
+            check.map_err(|error| error.to_string())
         };
         let reads = &self.reads.signers;
         let hangs = |fault: ReadFault| FetchFault::Unable(fault.to_string());
         let seat = reads.seat().await.map_err(hangs)?;
         let checked = reads.run_at(seat, checking).await.map_err(hangs)?;
-        let (check, folder) = checked.map_err(FetchFault::Unable)?;
-        let check = Arc::new(check);
+        let check = Arc::new(checked.map_err(FetchFault::Unable)?);
         let fetched: KeptList = self.lists.fetcher.fetch(list, &check, now()).await?;
         self.taken(list, (folder, check), fetched).await
     }
@@ -249,8 +251,17 @@ impl Daemon {
 
     /// How the lists stand.
     pub(super) fn list_statuses(&self) -> Vec<DenyListStatus> {
+        let configured = self.configured_lists();
         let standings = self.lists.memory.standings().into_iter();
-        standings.map(|(name, standing)| list_status(name, standing, now())).collect()
+        let status = |(name, standing): (String, ListStanding)| {
+            let mut status = list_status(name, standing, now());
+            // Of a list that no load has read yet.
+            if let Some(list) = configured.iter().find(|list| list.name == status.name) {
+                status.source.clone_from(&list.source);
+            }
+            status
+        };
+        standings.map(status).collect()
     }
 
     /// The same for a monitor.
@@ -269,10 +280,44 @@ impl Daemon {
     }
 }
 
+/// The code of a decision that could not be put on record.
+const NOT_RECORDED: &str = "not-recorded";
 /// The word of a fetch that gave a list which the rest of the policies keeps from being in force.
 const NOT_IN_FORCE: &str = "not-in-force";
 /// What is said where reading or writing the files of lists does not end.
 const LISTS_HANG: &str = "the folder of fetched lists (policy.fetched) does not answer";
+
+fn no_list(name: &str) -> String {
+    format!("policy.deny_lists has no list {}", name.escape_default())
+}
+
+/// The version from which a list is lowered to this one: the highest that was taken, by its file or
+/// by what is in force. None where the file cannot be read and nothing is in force: then an operator
+/// says which version counts.
+fn lowered_from(
+    known: Result<Option<u64>, FolderFault>,
+    in_force: Option<u64>,
+    to: u64,
+) -> Result<Option<u64>, Answer> {
+    if to == 0 {
+        return Err(Answer::Refused("versions are above 0".to_owned()));
+    }
+    let known = match known {
+        Ok(None) if in_force.is_none() => {
+            let why = "no version of it was ever taken, and any is taken as it is";
+            return Err(Answer::Refused(why.to_owned()));
+        }
+        Ok(known) => known,
+        Err(FolderFault::Malformed { .. }) => None,
+        Err(fault) => return Err(Answer::NotDone(fault.to_string())),
+    };
+    match known.max(in_force) {
+        Some(from) if to > from => Err(Answer::Refused(format!(
+            "nothing newer than version {from} was taken, and version {to} is taken as it is"
+        ))),
+        from => Ok(from),
+    }
+}
 
 fn noted(taken: &TakenList) -> Noted {
     let head = &taken.head;
@@ -309,19 +354,55 @@ fn list_status(name: String, standing: ListStanding, now: Timestamp) -> DenyList
 }
 
 /// The image that is admitted, or why none is, in words.
-async fn look(gate: &Arc<Gate>, recorder: &Recorder) -> Result<String, String> {
-    let setup = gate.runtime().sandbox_setup().await.map_err(|error| error.to_string())?;
-    let unknown = |why| Refusal::SandboxImageUnknown { why }.to_string();
-    let image = setup.image.map_err(unknown)?;
+async fn look(gate: &Arc<Gate>, recorder: &Recorder) -> Result<String, SandboxFault> {
+    let fault = |code: &str, why: String| SandboxFault { code: code.to_owned(), why };
+    let refused = |refusal: Refusal| fault(refusal.code(), refusal.to_string());
+    let setup = gate.runtime().sandbox_setup().await;
+    let setup = setup.map_err(|error| fault("runtime", error.to_string()))?;
+    let image = setup.image.map_err(|why| refused(Refusal::SandboxImageUnknown { why }))?;
     let deadline = gate.clock().steady() + gate.limits().decision();
     let ask = SandboxRequest::of_node(image, deadline);
     let set = gate.policy();
     let mut event = recorder.local(&ask.local(&ask.image), &set);
     let admitted = gate.admit_sandbox(&ask, &set, &mut event.timings).await;
-    let permit = admitted.map_err(|refusal| refusal.to_string())?;
+    let permit = admitted.map_err(refused)?;
     event.admitted_local(&permit);
     match recorder.admit(std::slice::from_ref(&event)).await {
         Ok(_on_record) => Ok(ask.image),
-        Err(_refused) => Err("the decision on their image could not be recorded".to_owned()),
+        Err(_refused) => {
+            let why = "the decision on their image could not be recorded".to_owned();
+            Err(fault(NOT_RECORDED, why))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Attack C3: raised by a slip, a node would refuse every list that its signer makes next.
+    #[test]
+    fn attack_c3_a_list_is_lowered_and_never_raised() {
+        let refused = |known, in_force, to| {
+            matches!(lowered_from(known, in_force, to), Err(Answer::Refused(_)))
+        };
+        for to in [1, 41, 42] {
+            assert_eq!(lowered_from(Ok(Some(42)), Some(42), to), Ok(Some(42)), "{to}");
+        }
+        assert!(refused(Ok(Some(42)), Some(42), 43));
+        assert!(refused(Ok(Some(42)), Some(42), 0));
+        assert!(refused(Ok(None), None, 1), "nothing was ever taken");
+        // The file was lost: what is in force says it.
+        assert_eq!(lowered_from(Ok(None), Some(42), 41), Ok(Some(42)));
+        assert!(refused(Ok(None), Some(42), 43));
+        let unread = || {
+            let path = std::path::PathBuf::from("/var/lib/fleet.version.json");
+            Err(FolderFault::Malformed { path, why: "no version".to_owned() })
+        };
+        assert!(refused(unread(), Some(42), 43));
+        assert_eq!(lowered_from(unread(), None, 43), Ok(None), "an operator says which counts");
+        let path = std::path::PathBuf::from("/var/lib/fleet.version.json");
+        let closed = FolderFault::Io { path, kind: std::io::ErrorKind::PermissionDenied };
+        assert!(matches!(lowered_from(Err(closed), None, 1), Err(Answer::NotDone(_))));
     }
 }

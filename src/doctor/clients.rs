@@ -9,6 +9,8 @@ use crate::node::{Client, Clients, Owner};
 
 /// Most processes that a line names.
 const NAMED_MAX: usize = 5;
+/// What helps where processes cannot be seen: root sees those of its own PID namespace alone.
+const UNTOLD: &str = "run this as root and in no container, on the node itself; ss -xp names them";
 
 /// Judges who is connected to the runtime's socket; `found` is none where nobody listens, and `gate`
 /// the process of the running gate.
@@ -17,11 +19,16 @@ pub fn clients(found: Result<Option<Clients>, String>, gate: Option<u32>, socket
     let id = "containerd-clients";
     let untold = |why: &str| {
         let seen = format!("who has containerd's socket open cannot be told: {why}");
-        Check::warn(id, seen, "run this as root, on the node itself; ss -xp")
+        Check::warn(id, seen, UNTOLD)
     };
     let check = match found {
         Err(why) => untold(&why),
-        Ok(None) => untold("nobody listens on it that can be seen from here"),
+        Ok(None) => {
+            let seen = "nobody listens on containerd's socket that can be seen from here";
+            let mend = "is runtime.socket that of containerd, and does it run? systemctl status \
+                        containerd; in a container, run this on the node itself";
+            Check::warn(id, seen, mend)
+        }
         Ok(Some(found)) => judged(id, &found, gate),
     };
     check.at(socket.display())
@@ -50,7 +57,7 @@ fn judged(id: &'static str, found: &Clients, gate: Option<u32>) -> Check {
     }
     if found.unseen > 0 {
         let seen = format!("{} connections are of processes that cannot be seen", found.unseen);
-        return Check::warn(id, seen, "run this as root, on the node itself; ss -xp");
+        return Check::warn(id, seen, UNTOLD);
     }
     let of = |is: &dyn Fn(&&Client) -> bool, what: &str| {
         let count: usize = found.seen.iter().filter(is).map(|client| client.connections).sum();

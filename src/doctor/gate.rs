@@ -59,8 +59,8 @@ pub fn gate(status: Result<&Status, &str>, own: &str) -> Vec<Check> {
 /// How a deny list stands that is fetched.
 fn deny_list(list: &DenyListStatus) -> Check {
     let (id, name) = ("deny-list", &list.name);
-    let fetch = format!("sealgate deny fetch {name}");
-    let last = || list.message.clone().unwrap_or_default();
+    let fetch = cure(list);
+    let last = || list.message.clone().unwrap_or_else(|| "it was not fetched yet".to_owned());
     match (&list.fault, list.version) {
         (Some(fault), _) => {
             Check::fail(id, format!("{name}: what is kept of it is not believed: {fault}"), fetch)
@@ -79,11 +79,44 @@ fn deny_list(list: &DenyListStatus) -> Check {
     }
 }
 
+/// What mends a list by what came of its last fetch: to fetch again does not, where it was refused.
+fn cure(list: &DenyListStatus) -> String {
+    let (name, source) = (&list.name, &list.source);
+    let fetch = format!("sealgate deny fetch {name}");
+    match list.outcome.as_deref().filter(|_| list.failed) {
+        Some("unreachable" | "unable") => {
+            format!("see that this node reaches {source} (DNS, proxy, credentials); then {fetch}")
+        }
+        Some("absent") => {
+            format!("publish it at {source}, or correct its source in policy.deny_lists")
+        }
+        Some("not-signed") => format!("sign it, or find out who put it to {source}; then {fetch}"),
+        Some("rollback" | "equivocation") => {
+            format!("find out who serves it at {source}; publish a newer version")
+        }
+        Some("not-in-force") => {
+            "mend the policies: sealgate policy check; sealgate reload".to_owned()
+        }
+        Some("files") => format!("mend the folder policy.fetched; then {fetch}"),
+        Some(_) => format!("correct the list and publish it at {source}; then {fetch}"),
+        None => fetch,
+    }
+}
+
 fn sandbox_image(status: &SandboxStatus) -> Check {
     let id = "sandbox-image";
     match (&status.image, &status.error) {
         (_, Some(why)) => {
-            let mend = "write a policy for it, or for its digest: sealgate-policy(5)";
+            let is =
+                |prefix: &str| status.code.as_ref().is_some_and(|code| code.starts_with(prefix));
+            let mend = if is("registry-") {
+                "see that this node reaches the registry (DNS, proxy, mirror): sealgate doctor \
+                 --network; with no registry: sealgate evidence import"
+            } else if is("runtime") {
+                "systemctl status containerd"
+            } else {
+                "write a policy for it, or for its digest: sealgate-policy(5)"
+            };
             Check::fail(id, format!("no pod starts: {why}"), mend)
         }
         (Some(image), None) => Check::ok(id, format!("{image} is admitted")),
@@ -155,10 +188,17 @@ mod tests {
 
     #[test]
     fn a_sandbox_image_that_is_refused_fails() {
+        let text = |text: &str| text.to_owned();
         let of = |image: Option<&str>, error: Option<&str>| {
-            let text = |text: &str| text.to_owned();
-            sandbox_image(&SandboxStatus { image: image.map(text), error: error.map(text) }).outcome
+            let (image, error) = (image.map(text), error.map(text));
+            sandbox_image(&SandboxStatus { image, error, code: None }).outcome
         };
+        let mend = |code: &str| {
+            let (error, code) = (Some(text("x")), Some(text(code)));
+            sandbox_image(&SandboxStatus { image: None, error, code }).mend.unwrap()
+        };
+        assert!(mend("registry-unreachable").contains("DNS"));
+        assert!(mend("no-policy").contains("write a policy"));
         assert_eq!(of(Some("pause:1"), None), Outcome::Ok);
         assert_eq!(of(None, Some("no policy")), Outcome::Fail);
         assert_eq!(of(None, None), Outcome::Warn);
@@ -175,6 +215,11 @@ mod tests {
         assert_eq!(deny_list(&failed).outcome, Outcome::Warn);
         assert_eq!(deny_list(&edited).outcome, Outcome::Fail);
         assert_eq!(deny_list(&DenyListStatus::default()).outcome, Outcome::Fail);
+        let mend = |outcome: &str| {
+            let outcome = Some(outcome.to_owned());
+            deny_list(&DenyListStatus { outcome, ..failed.clone() }).mend.unwrap()
+        };
+        assert!(mend("unreachable").contains("DNS") && mend("not-signed").contains("sign it"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::check::Check;
 use crate::evidence::{Name, Pod};
 use crate::image::Reference;
-use crate::loader::{LoadError, Loaded, TrustOptions, Watch};
+use crate::loader::{LoadError, Loaded, TrustOptions, Warning, Watch};
 use crate::policy::{AdmitsEverything, PolicySet, Unmatched};
 
 /// Most images that a line names.
@@ -29,13 +29,27 @@ pub fn policies(
         }
     };
     let set = &loaded.policies;
-    let count = set.len();
-    let mut checks =
-        vec![Check::ok("policies", format!("{count} documents, generation {}", set.generation()))];
-    let mend = "look at it: sealgate policy check";
-    checks.extend(
-        loaded.warnings.iter().map(|warning| Check::warn("policies", warning.to_string(), mend)),
-    );
+    let stops_all = set.is_empty() && set.unmatched() == Unmatched::Deny && !set.observes();
+    let mut checks = Vec::new();
+    if !stops_all {
+        let counts = set.counts();
+        let seen = format!(
+            "{} policies, {} deny lists, {} exceptions, generation {}",
+            counts.policies,
+            counts.deny_lists,
+            counts.exceptions,
+            set.generation()
+        );
+        checks.push(Check::ok("policies", seen));
+    }
+    checks.extend(loaded.warnings.iter().map(|warning| match warning {
+        // No pod starts: that is no matter to look at some time.
+        Warning::NoPolicy { .. } if stops_all => {
+            let mend = "write policies, or bring ready ones: sealgate policy init";
+            Check::fail("policies", warning.to_string(), mend)
+        }
+        other => Check::warn("policies", other.to_string(), "look at it: sealgate policy check"),
+    }));
     let notices = set.exception_notices(now);
     checks.extend(notices.iter().map(|notice| {
         Check::warn("exceptions", notice.text(), "write a policy for its images, or take it out")

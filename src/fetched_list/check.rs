@@ -11,7 +11,7 @@ use crate::image::{Digest, Reference, Repository};
 use crate::policy::{
     Applicable, Case, Class, PUBLIC_GOOD, Plan, PolicyFile, PolicySet, Report, Sifted, Verdict,
 };
-use crate::verify::{Budget, VerificationCache};
+use crate::verify::{Budget, PublicKey, VerificationCache};
 
 /// By what name a list is judged that is a file at a URL: no registry has it.
 const URL_HOST: &str = "lists.sealgate.invalid";
@@ -81,6 +81,12 @@ impl SignerCheck {
         let reference = reference(options)?;
         let applicable = set.applicable(&Name::Known(reference.clone()), &Pod::default());
         Ok(Self { set, reference, applicable })
+    }
+
+    /// The keys of which any must have signed it, each with the file that it is named by; none where
+    /// the configuration names an identity.
+    pub fn keys(&self) -> impl Iterator<Item = (Option<&str>, &PublicKey)> {
+        self.set.key_files()
     }
 
     /// What can count.

@@ -18,7 +18,7 @@ pub use folder::ListFolder;
 #[cfg(test)]
 pub(crate) use kept::tests::signed;
 pub use kept::{KEPT_MAX, KeptList, Proven};
-pub use options::{ARTIFACT_TYPE, LAYER_TYPE, LISTS_MAX, ListSource, Options};
+pub use options::{ARTIFACT_TYPE, LAYER_TYPE, LISTS_MAX, ListSource, Options, is_usual};
 pub use remembered::{Follows, KnownVersion};
 
 /// Largest list in bytes: as large as a policy file.

@@ -86,7 +86,13 @@ fn usual_time() -> u64 {
 /// The holder of a list's key can stop images by it. By the pattern of a repository that are
 /// all at once, so an operator has to say that one may do that.
 fn usual_kinds() -> Vec<String> {
-    KINDS.into_iter().filter(|kind| *kind != "repositories").map(str::to_owned).collect()
+    KINDS.into_iter().filter(|kind| is_usual(kind)).map(str::to_owned).collect()
+}
+
+/// Whether a list may have entries of this kind where the configuration does not say which it may.
+#[must_use]
+pub fn is_usual(kind: &str) -> bool {
+    kind != "repositories"
 }
 
 impl Options {

@@ -13,14 +13,19 @@ use serde::Serialize;
 
 use super::error::{FileFault, Problem, Warning};
 use super::files::{self, Owners};
+use super::lists::add_kept;
 use super::material::{certificates, keys, trust_roots};
 use super::policy_files::{FILES_MAX, TOTAL_MAX, is_policy, names_in, none_is_there};
 use super::shipped::take_shipped;
 use super::{Options, TrustOptions};
+use crate::fetched_list;
 use crate::policy::{
-    Documents, DocumentsReader, FILE_MAX, Material, Note, PolicyFile, PolicySet, Position, located,
-    nearest,
+    DocumentCounts, Documents, DocumentsReader, FILE_MAX, FetchedList, Material, Note, PolicyFile,
+    PolicySet, Position, located, nearest,
 };
+
+/// The code of a list that no gate takes, since it denies everything; as a fetch has it.
+const STRIKES_OFF_ALL: &str = "strikes-off-all";
 
 /// What is to be looked over.
 #[derive(Debug)]
@@ -58,8 +63,8 @@ pub struct Checked {
     pub texts: BTreeMap<String, String>,
     /// The set, where the documents and all that they name could be put together.
     pub set: Option<PolicySet>,
-    /// Policies that were read.
-    pub policies: usize,
+    /// Documents that were read, those that are fetched as well.
+    pub documents: DocumentCounts,
     /// The documents name keys, certificates or trust roots, and these were not looked at.
     pub has_unread: bool,
     /// The documents themselves are wrong, so that nothing was looked at which takes them all.
@@ -103,10 +108,13 @@ impl Check<'_> {
     #[must_use]
     pub fn run(&self) -> Checked {
         let mut checked = Checked::default();
-        let mut reader = DocumentsReader::default();
-        self.read(&mut reader, &mut checked);
+        let (mut reader, mut published) = (DocumentsReader::default(), Vec::new());
+        self.read((&mut reader, &mut published), &mut checked);
         match reader.finish() {
-            Ok(documents) => self.look_over(documents, &mut checked),
+            Ok(mut documents) => {
+                published.into_iter().for_each(|list| documents.add_fetched(list));
+                self.look_over(documents, &mut checked);
+            }
             Err(errors) => {
                 checked.is_cut_short = true;
                 checked.problems(errors.into_iter().map(Problem::Policy).collect());
@@ -121,7 +129,11 @@ impl Check<'_> {
     }
 
     /// Reads every file, as far as all of them together may be.
-    fn read(&self, reader: &mut DocumentsReader, checked: &mut Checked) {
+    fn read(
+        &self,
+        (reader, published): (&mut DocumentsReader, &mut Vec<FetchedList>),
+        checked: &mut Checked,
+    ) {
         let mut left = TOTAL_MAX;
         let mut add = |reader: &mut DocumentsReader,
                        file: Result<PolicyFile, Box<Problem>>,
@@ -135,7 +147,11 @@ impl Check<'_> {
                 Err(problem) => return checked.problems(vec![*problem]),
             };
             left -= file.bytes.len();
-            reader.add(file.parse());
+            if !self.is_in_force && FetchedList::is_meant(&file.bytes) {
+                published.extend(self.published(&file, checked));
+            } else {
+                reader.add(file.parse());
+            }
             if let Ok(text) = String::from_utf8(file.bytes) {
                 checked.texts.insert(file.name, text);
             }
@@ -156,6 +172,36 @@ impl Check<'_> {
                 }
             }
         }
+    }
+
+    /// A list that is to be published, as the gates read it that fetch it; none where they would not
+    /// take it.
+    fn published(&self, file: &PolicyFile, checked: &mut Checked) -> Option<FetchedList> {
+        let list = match FetchedList::read(&file.name, &file.bytes) {
+            Ok(list) => list,
+            Err(errors) => {
+                checked.problems(errors.into_iter().map(Problem::Policy).collect());
+                return None;
+            }
+        };
+        let at = |remark: Remark| remark.at(file.name.clone(), None, "");
+        if let Some((entry, what)) = list.strikes_off_all() {
+            let message = format!("{} {what}: no gate takes it", entry.denied);
+            let remark = at(Remark::warning(STRIKES_OFF_ALL, &message));
+            checked.remarks.push(Remark { severity: Severity::Error, ..remark });
+        }
+        for kind in list.kinds().into_iter().filter(|kind| !fetched_list::is_usual(kind)) {
+            let message = format!(
+                "it denies {kind}: only gates take it whose kinds in policy.deny_lists have {kind}"
+            );
+            checked.remarks.push(at(Remark::warning("kind-not-usual", &message)));
+        }
+        let expires = list.head().expires;
+        if expires <= self.now {
+            let message = format!("it expired at {expires}: gates that take it raise an alarm");
+            checked.remarks.push(at(Remark::warning("list-expired", &message)));
+        }
+        Some(list)
     }
 
     /// The files at a path: the one, or those of a folder that are policies.
@@ -189,8 +235,7 @@ impl Check<'_> {
     }
 
     /// What there is to say of documents without a fault of their own.
-    fn look_over(&self, documents: Documents, checked: &mut Checked) {
-        checked.policies = documents.len();
+    fn look_over(&self, mut documents: Documents, checked: &mut Checked) {
         if self.is_in_force && documents.is_empty() {
             let (folders, unmatched) = (self.options.policies.clone(), self.options.unmatched);
             checked.warnings([Warning::NoPolicy { folders, unmatched }].into_iter());
@@ -206,6 +251,8 @@ impl Check<'_> {
             && documents.places_of_files().is_empty()
             && documents.places_of_roots().is_empty();
         let mut problems = Vec::new();
+        self.fetched_lists(&mut documents, &mut problems, checked);
+        checked.documents = documents.counts();
         let material = match self.keys {
             Some(folder) => self.material(&documents, folder, &mut problems),
             None if names => Material::default(),
@@ -222,6 +269,24 @@ impl Check<'_> {
             }
             Err(errors) => checked.problems(errors.into_iter().map(Problem::Policy).collect()),
         }
+    }
+
+    /// What is kept of the lists of the configuration, and whether a list could be proven: as the
+    /// gate reads them.
+    fn fetched_lists(
+        &self,
+        documents: &mut Documents,
+        problems: &mut Vec<Problem>,
+        checked: &mut Checked,
+    ) {
+        if !self.is_in_force {
+            return;
+        }
+        let mut warnings = Vec::new();
+        let keys = self.keys.unwrap_or(&self.options.keys);
+        add_kept(self.options.lists(), (keys, self.trust), documents, (problems, &mut warnings));
+        let said = warnings.iter().map(|warning| Remark::warning("fetched-deny-list", warning));
+        checked.remarks.extend(said);
     }
 
     fn material(
@@ -290,7 +355,12 @@ impl Remark {
 
     fn of_problem(problem: &Problem) -> Self {
         let (file, at) = problem.place();
-        let suggestion = match problem {
+        // Of a list's option, what is wrong with the key or root that it names.
+        let named = match problem {
+            Problem::ListSigner { problem, .. } => &**problem,
+            other => other,
+        };
+        let suggestion = match named {
             Problem::Policy(error) => error.fault.suggestion(),
             Problem::Key { file, fault, .. } | Problem::Certificates { file, fault, .. } => {
                 Some(file)
@@ -300,10 +370,11 @@ impl Remark {
             Problem::File { .. }
             | Problem::NoRoot { .. }
             | Problem::Root { .. }
+            | Problem::ListSigner { .. }
             | Problem::DenyList { .. } => None,
         };
         let message = problem.message();
-        let message = match (&suggestion, problem) {
+        let message = match (&suggestion, named) {
             (Some(name), Problem::Key { .. } | Problem::Certificates { .. }) => {
                 format!("{message}; did you mean \"{}\"?", name.escape_default())
             }

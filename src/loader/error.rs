@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::configured_list::ConfiguredList;
 use super::folders::{PolicyFolders, is_volatile};
 use crate::errno::Words;
 use crate::fetched_list::ListFault;
@@ -70,6 +71,13 @@ pub enum Problem {
         fault: RootFault,
         /// What names it first.
         named_at: NamedAt,
+    },
+    /// What the configuration names to prove a deny list by cannot be used.
+    ListSigner {
+        /// Which list.
+        at: ConfiguredList,
+        /// What is wrong, as of the policy that the gate makes of the list's options.
+        problem: Box<Self>,
     },
     /// A deny list that is in force, and whose place nothing that is kept of it can take: that is not
     /// believed, is older, or could not be put right.
@@ -212,6 +220,10 @@ impl Problem {
             }
             Self::File { file, .. } => (file.to_string_lossy(), None),
             Self::DenyList { name, .. } => (format!("deny list {name}").into(), None),
+            Self::ListSigner { at, .. } => match &at.file {
+                Some(file) => (file.to_string_lossy(), None),
+                None => ("the configuration".into(), None),
+            },
             Self::Key { named_at: (policy, position, field), .. } => {
                 (policy.into(), Some((*position, field)))
             }
@@ -228,6 +240,11 @@ impl Problem {
     pub fn message(&self) -> String {
         match self {
             Self::Policy(error) => error.fault.to_string(),
+            Self::ListSigner { at, problem } => {
+                let option = at.option(problem.place().1.map_or("", |(_, field)| field));
+                // Its file is the made policy, which nobody wrote: the option stands for it.
+                format!("{option}: {}", problem.unplaced())
+            }
             Self::File { fault, .. } => fault.to_string(),
             Self::DenyList { fault, .. } => {
                 let why = fault
@@ -236,14 +253,24 @@ impl Problem {
                 format!("in force, and what is kept of it cannot take its place: {why}")
             }
             Self::Key { file, fault, .. } => format!("key {}: {fault}", shown(file)),
-            Self::Certificates { file, fault, named_at } => {
-                format!("{}certificate file {}: {fault}", of_policy(named_at), shown(file))
+            Self::Certificates { named_at, .. }
+            | Self::Root { named_at, .. }
+            | Self::NoRoot { named_at, .. } => {
+                format!("{}{}", of_policy(named_at), self.unplaced())
             }
-            Self::Root { name, file, fault, named_at } => {
-                let name = name.escape_default();
-                format!("{}trust root {name}, {}: {fault}", of_policy(named_at), shown(file))
+        }
+    }
+
+    /// The same, without the policy that names it.
+    fn unplaced(&self) -> String {
+        match self {
+            Self::Certificates { file, fault, .. } => {
+                format!("certificate file {}: {fault}", shown(file))
             }
-            Self::NoRoot { name, folders, is_fetched, named_at } => {
+            Self::Root { name, file, fault, .. } => {
+                format!("trust root {}, {}: {fault}", name.escape_default(), shown(file))
+            }
+            Self::NoRoot { name, folders, is_fetched, .. } => {
                 let name = name.escape_default();
                 let folders: Vec<String> = folders.iter().map(|folder| shown(folder)).collect();
                 let fetch = match is_fetched {
@@ -251,12 +278,16 @@ impl Problem {
                     false => String::new(),
                 };
                 format!(
-                    "{}trust root {name}: no {name}.json in {}; {fetch}put the file into one of \
+                    "trust root {name}: no {name}.json in {}; {fetch}put the file into one of \
                      these folders",
-                    of_policy(named_at),
                     folders.join(", ")
                 )
             }
+            Self::Policy(_)
+            | Self::File { .. }
+            | Self::Key { .. }
+            | Self::ListSigner { .. }
+            | Self::DenyList { .. } => self.message(),
         }
     }
 
@@ -270,6 +301,7 @@ impl Problem {
             Self::Certificates { .. } => "certificate-file",
             Self::Root { .. } => "trust-root",
             Self::NoRoot { .. } => "no-trust-root",
+            Self::ListSigner { problem, .. } => problem.code(),
             Self::DenyList { .. } => "deny-list",
         }
     }

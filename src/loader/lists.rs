@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::configured_list::ConfiguredList;
 use super::error::{LoadError, Problem, Warning};
 use super::files::Owners;
 use super::material::{keys, trust_roots};
@@ -17,6 +18,17 @@ use crate::image::Digest;
 use crate::policy::{
     Documents, ListHead, Material, PolicyError, PolicyFault, PolicySet, Unmatched,
 };
+
+/// The deny lists of the configuration, and where it says them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ConfiguredLists<'o> {
+    /// The lists.
+    pub(super) lists: &'o [fetched_list::Options],
+    /// The file that says them, where it is known.
+    pub(super) file: Option<&'o Path>,
+    /// The folder of what was fetched.
+    pub(super) fetched: &'o Path,
+}
 
 /// What is kept of one list.
 #[derive(Debug, Clone)]
@@ -44,8 +56,25 @@ pub struct KeptProof {
     pub file: Arc<[u8]>,
 }
 
-/// Who must have signed this list, by this folder of keys and these roots.
+/// Who must have signed this list, by this folder of keys and these roots. Faults are told at the
+/// place in the configuration that makes them.
 pub(super) fn signer_check(
+    configured: ConfiguredLists<'_>,
+    (folder, trust): (&Path, &TrustOptions),
+    list: &fetched_list::Options,
+) -> Result<SignerCheck, LoadError> {
+    proven_by((folder, trust), list).map_err(|error| {
+        let at = ConfiguredList {
+            file: configured.file.map(Path::to_owned),
+            number: configured.lists.iter().position(|one| one.name == list.name),
+            name: list.name.clone(),
+        };
+        let of_list = |problem| Problem::ListSigner { at: at.clone(), problem: Box::new(problem) };
+        LoadError { problems: error.problems.into_iter().map(of_list).collect() }
+    })
+}
+
+fn proven_by(
     (folder, trust): (&Path, &TrustOptions),
     list: &fetched_list::Options,
 ) -> Result<SignerCheck, LoadError> {
@@ -79,15 +108,15 @@ fn unfit(list: &fetched_list::Options, why: String) -> LoadError {
 
 /// Adds what is kept of every list of the configuration to the documents.
 pub(super) fn add_kept(
-    (folder, lists): (&Path, &[fetched_list::Options]),
+    configured: ConfiguredLists<'_>,
     trust: (&Path, &TrustOptions),
     documents: &mut Documents,
     (problems, warnings): (&mut Vec<Problem>, &mut Vec<Warning>),
 ) -> Vec<KeptRead> {
-    let folder = ListFolder::new(folder);
+    let folder = ListFolder::new(configured.fetched);
     let mut read = Vec::new();
-    for list in lists {
-        let check = match signer_check(trust, list) {
+    for list in configured.lists {
+        let check = match signer_check(configured, trust, list) {
             Ok(check) => check,
             Err(error) => {
                 problems.extend(error.problems);
@@ -114,7 +143,7 @@ pub(super) fn add_kept(
         }
         read.push(KeptRead { name, source: list.source.clone(), kept });
     }
-    let is_unused = |name: &String| !lists.iter().any(|list| list.name == *name);
+    let is_unused = |name: &String| !configured.lists.iter().any(|list| list.name == *name);
     let unused = folder.names().into_iter().filter(is_unused);
     warnings.extend(unused.map(|name| Warning::UnusedDenyList { file: folder.list_file(&name) }));
     read

@@ -7,6 +7,7 @@
 //! whoever asks for it keeps the old set when that fails.
 
 mod check;
+mod configured_list;
 mod error;
 mod files;
 mod folder_state;
@@ -25,7 +26,7 @@ use crate::fetched_list;
 use crate::policy::{Documents, Material, Mode, Patterns, PolicySet, Replaced, Unmatched};
 use crate::verify::PublicKey;
 use files::Owners;
-use lists::add_kept;
+use lists::{ConfiguredLists, add_kept};
 use material::{KEY_MAX, certificates, keys, trust_roots};
 use policy_files::{Changes, PolicyFiles, policy_files};
 
@@ -35,6 +36,7 @@ pub use folders::{FolderRead, PolicyFolders, is_volatile};
 pub use lists::{KeptProof, KeptRead};
 pub use policy_files::{Candidate, is_policy_file};
 
+pub use configured_list::ConfiguredList;
 pub use error::{FileFault, LoadError, Problem, RootFault, Warning};
 pub use roots::{
     Found, ROOT_MAX, TrustOptions, find, is_root_name, parse_root, survey, tuf_root, tuf_root_file,
@@ -70,6 +72,9 @@ pub struct Options {
     pub max_exception_days: u16,
     /// Deny lists that are fetched, at most 16. Default: none.
     pub deny_lists: Vec<fetched_list::Options>,
+    /// The file that says `deny_lists`, where the configuration was read from files.
+    #[serde(skip)]
+    pub deny_lists_file: Option<PathBuf>,
     /// The folder of what was fetched: of each list the newest with its signature, and the highest
     /// version that was taken. Default: `/var/lib/sealgate/deny-lists`.
     pub fetched: PathBuf,
@@ -85,6 +90,12 @@ impl Options {
     /// Which key, and why.
     pub fn check(&self) -> Result<(), String> {
         fetched_list::Options::check_all(&self.deny_lists)
+    }
+
+    /// The deny lists that are fetched.
+    fn lists(&self) -> ConfiguredLists<'_> {
+        let file = self.deny_lists_file.as_deref();
+        ConfiguredLists { lists: &self.deny_lists, file, fetched: &self.fetched }
     }
 
     /// How far ahead the end of an exception may be.
@@ -103,6 +114,7 @@ impl Default for Options {
             mode: Mode::Enforce,
             max_exception_days: 90,
             deny_lists: Vec::new(),
+            deny_lists_file: None,
             fetched: PathBuf::from("/var/lib/sealgate/deny-lists"),
         }
     }
@@ -221,8 +233,7 @@ fn load_as(
     let lists = match owners {
         Owners::NobodyElse => {
             let told = (&mut problems, &mut warnings);
-            let from = (options.fetched.as_path(), options.deny_lists.as_slice());
-            add_kept(from, (&options.keys, trust), &mut documents, told)
+            add_kept(options.lists(), (&options.keys, trust), &mut documents, told)
         }
         Owners::Anybody => Vec::new(),
     };
@@ -255,7 +266,7 @@ pub fn signer_check(
     trust: &TrustOptions,
     list: &fetched_list::Options,
 ) -> Result<fetched_list::SignerCheck, LoadError> {
-    lists::signer_check((&options.keys, trust), list)
+    lists::signer_check(options.lists(), (&options.keys, trust), list)
 }
 
 /// The documents of the folders of policies, without what they name, and the folders.

@@ -60,7 +60,8 @@ pub(super) fn take_shipped(problems: &mut Vec<Problem>, material: &mut Material)
         | Problem::DenyList { .. }
         | Problem::Key { .. }
         | Problem::Certificates { .. }
-        | Problem::Root { .. } => true,
+        | Problem::Root { .. }
+        | Problem::ListSigner { .. } => true,
     });
 }
 

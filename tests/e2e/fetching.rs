@@ -147,6 +147,7 @@ pub async fn deny_fetched() -> Outcome {
     is(&fetch(&stage, Some(0))?, Some(8), "taken")?;
     denied(&stage, &pod, &images[1]).await?;
     is(&fetch(&stage, Some(0))?, Some(8), "unchanged")?;
+    stays(&stage)?;
     refuses(&stage, &publisher).await?;
     denied(&stage, &pod, &images[1]).await?;
     waits_for_policies(&stage, &publisher).await?;
@@ -204,6 +205,36 @@ fn let_go(stage: &Stage) -> Outcome {
     ensure!(stage.sealgate(&["reload"])?.status.success(), "not reloaded");
     ensure!(standing(stage)?["version"] == 9, "not back: {:#}", standing(stage)?);
     println!("   a configuration without the list is refused until an operator allows it");
+    Ok(())
+}
+
+/// A version is lowered and never raised, and a reload that is not taken leaves the lists alone.
+fn stays(stage: &Stage) -> Outcome {
+    for (list, version) in [("fleet", "9"), ("other", "1")] {
+        let lower = ["deny", "lower", list, "--to", version, "--reason", "test"];
+        let lowered = stage.sealgate(&lower)?;
+        ensure!(lowered.status.code() == Some(1), "{list} to {version}: {lowered:?}");
+    }
+    let config = stage.config();
+    let text = fs::read_to_string(&config)?;
+    fs::write(
+        &config,
+        text.replace("name = \"fleet\"", "name = \"other\"")
+            .replace("[\"fleet.pub\"]", "[\"no.pub\"]"),
+    )?;
+    let reload = stage.sealgate(&["reload"])?;
+    let said = String::from_utf8_lossy(&reload.stdout).into_owned();
+    fs::write(&config, text)?;
+    ensure!(
+        reload.status.code() == Some(1) && said.contains("deny_lists[0].keys[0]"),
+        "{reload:?}"
+    );
+    // The configuration is whole again, and was not read since.
+    ensure!(standing(stage)?["version"] == 8, "another list is in force");
+    let other = stage.sealgate(&["deny", "fetch", "other"])?;
+    ensure!(other.status.code() == Some(1), "a list of the refused reload is fetched: {other:?}");
+    is(&fetch(stage, Some(0))?, Some(8), "unchanged")?;
+    println!("   nothing is raised, and a reload that is not taken changes no list");
     Ok(())
 }
 

@@ -218,8 +218,9 @@ fn told_harmlessly(stage: &Stage, names: &[String; 3]) -> Outcome {
     run(stage, &["audit", "tail"], 0)?;
     run(stage, &["--output", "json", "audit", "tail"], 0)?;
     for name in &names[..2] {
-        run(stage, &["verify", name], 1)?;
-        run(stage, &["--output", "json", "verify", name], 1)?;
+        // No name of an image: the command line is wrong.
+        run(stage, &["verify", name], 64)?;
+        run(stage, &["--output", "json", "verify", name], 64)?;
     }
     run(stage, &["verify", "--namespace", HOSTILE, &names[2]], 1)?;
     run(stage, &["audit", "show", HOSTILE], 64)?;

@@ -136,13 +136,8 @@ fn no_lint_fires_on_what_is_shipped() {
     // Cases of a test are no policy, and `policy test` reads them.
     shown.retain(|(_, block)| !block.contains("kind: PolicyTest"));
     assert!(shipped >= 7 && shown.len() >= 12, "{shipped} {}", shown.len());
-    // A list that is published to be fetched has a head of its own, and a reader of its own.
-    let (published, shown): (Vec<_>, Vec<_>) =
-        shown.into_iter().partition(|(_, block)| block.contains("\n  issued: "));
-    assert!(!published.is_empty());
-    for (name, block) in published {
-        FetchedList::read(&name, block.as_bytes()).unwrap_or_else(|why| panic!("{name}: {why:?}"));
-    }
+    // A list that is published to be fetched has a reader of its own, which the check asks.
+    assert!(shown.iter().any(|(_, block)| FetchedList::is_meant(block.as_bytes())));
     // Each by itself: examples that have nothing to do with each other may have one name.
     sources.extend(shown.iter().map(|(name, block)| text(name, block)));
     for source in sources {

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::audit::AuditError;
 use crate::audit::read::Reader;
 use crate::cli::terminal::command_error::CommandError;
-use crate::cli::terminal::screen::Screen;
+use crate::cli::terminal::screen::{Screen, shown};
 
 /// The log with its older files; none where the gate has not recorded anything yet.
 ///
@@ -24,7 +24,7 @@ pub(in crate::cli) fn opened(path: &Path) -> Result<Option<Reader>, CommandError
 pub(in crate::cli) fn tell_none(path: &Path, screen: &mut Screen) {
     screen.complain(&format!(
         "nothing is recorded yet: there is no {}; the gate makes it when it starts",
-        path.display()
+        shown(path)
     ));
 }
 

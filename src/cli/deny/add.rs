@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::entry::{What, WhatFault, time};
+use super::entry::{self, What, WhatFault, time};
 use super::place::{self, CheckedFile, InForce, Place};
 use super::who_runs::{self, WhoRuns};
 use crate::cli::terminal::command_error::CommandError;
@@ -63,6 +63,7 @@ pub(super) fn run(
     settings: &Settings,
     screen: &mut Screen,
 ) -> Result<Exit, CommandError> {
+    let reason = entry::reason(&options.reason)?;
     let mut denied = match options.what.denied() {
         Ok(denied) => denied,
         Err(WhatFault::Usage(why)) => return Err(CommandError::usage(why)),
@@ -76,7 +77,7 @@ pub(super) fn run(
         manifests.extend(new);
     }
     let date = options.date.map_or_else(|| time(&daemon::now().to_string()), Ok)?;
-    let entry = DenyEntry { denied, reason: options.reason.clone(), date };
+    let entry = DenyEntry { denied, reason, date };
     if let Some(what) = strikes_off_all(&entry).filter(|_| !options.force) {
         screen.complain(&format!("{} {what}", plain(&entry.denied.to_string())));
         screen.complain("nothing was written; narrow it down, or add --force");

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use x509_cert::der::Document as Der;
 
 use crate::cli::terminal::command_error::CommandError;
+use crate::cli::terminal::screen::shown;
 use crate::image::Digest;
 use crate::policy::{Denied, Fingerprint, IdentityText};
 use crate::verify::PublicKey;
@@ -139,6 +140,24 @@ fn digest(text: &str) -> Result<Digest, String> {
     Digest::parse(text).map_err(|error| error.to_string())
 }
 
+/// Longest reason, in bytes, as in a deny list.
+const REASON_MAX: usize = 200;
+
+/// A reason as deny lists and records have it.
+///
+/// # Errors
+/// It is empty, too long, or more than a line.
+pub(super) fn reason(text: &str) -> Result<String, CommandError> {
+    let is_line =
+        !text.trim().is_empty() && text.len() <= REASON_MAX && !text.contains(char::is_control);
+    match is_line {
+        true => Ok(text.to_owned()),
+        false => {
+            Err(CommandError::usage(format!("--reason has one line of at most {REASON_MAX} bytes")))
+        }
+    }
+}
+
 /// A moment as documents write it.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     let time = text.parse().map_err(|_| "a time like 2026-01-31T12:00:00Z".to_owned());
@@ -166,7 +185,7 @@ fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
         .map_err(|error| unread(error).after("this is no fingerprint, and no file either:"))?;
     file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(unread)?;
     let is_short = u64::try_from(bytes.len()).is_ok_and(|length| length <= FILE_MAX);
-    let too_large = || format!("{}: larger than {FILE_MAX} bytes", path.display());
+    let too_large = || format!("{}: larger than {FILE_MAX} bytes", shown(path));
     if is_short { Ok(bytes) } else { Err(CommandError::faulty(too_large())) }
 }
 

@@ -3,6 +3,7 @@
 
 use clap::Args;
 
+use super::entry;
 use crate::cli::terminal::gate::{ask_daemon, complain_of};
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
@@ -22,8 +23,8 @@ pub(in crate::cli) struct LowerOptions {
     /// The list, as policy.deny_lists names it.
     #[arg(value_name = "NAME")]
     name: String,
-    /// This version, or a later one, is taken from now on.
-    #[arg(long, value_name = "VERSION")]
+    /// This version, or a later one, is taken from now on; not above the highest that was taken.
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u64).range(1..))]
     to: u64,
     /// Why, on one line; it is on record.
     #[arg(long, value_name = "TEXT")]
@@ -36,6 +37,9 @@ pub(super) fn fetch(options: &FetchOptions, settings: &Settings, screen: &mut Sc
         Ok(Answer::DenyLists(lists)) => lists,
         other => return complain_of(other, "not fetched", screen),
     };
+    if lists.is_empty() && !screen.is_json() {
+        screen.line("policy.deny_lists has no list: there is nothing to fetch");
+    }
     print_lists(&lists, screen);
     let is_refused = |list: &DenyListStatus| {
         let unknown = ["absent", "unreachable", "unable", "not-in-force"];
@@ -43,7 +47,7 @@ pub(super) fn fetch(options: &FetchOptions, settings: &Settings, screen: &mut Sc
     };
     if lists.iter().any(is_refused) {
         Exit::Refused
-    } else if lists.is_empty() || lists.iter().any(|list| list.failed) {
+    } else if lists.iter().any(|list| list.failed) {
         Exit::Unable
     } else {
         Exit::Done
@@ -53,11 +57,11 @@ pub(super) fn fetch(options: &FetchOptions, settings: &Settings, screen: &mut Sc
 /// Has the gate take an older version from now on.
 pub(super) fn lower(options: &LowerOptions, settings: &Settings, screen: &mut Screen) -> Exit {
     let LowerOptions { name, to, reason } = options;
-    if reason.trim().is_empty() || reason.len() > REASON_MAX || reason.contains(char::is_control) {
-        screen.complain(&format!("--reason has one line of at most {REASON_MAX} bytes"));
-        return Exit::Usage;
-    }
-    let (list, version, reason) = (name.clone(), *to, reason.clone());
+    let reason = match entry::reason(reason) {
+        Ok(reason) => reason,
+        Err(error) => return error.say(screen),
+    };
+    let (list, version) = (name.clone(), *to);
     match ask_daemon(settings, Request::DenyLower { name: list, version, reason }) {
         Ok(Answer::DenyLists(lists)) => {
             if screen.is_json() {
@@ -74,9 +78,6 @@ pub(super) fn lower(options: &LowerOptions, settings: &Settings, screen: &mut Sc
         other => complain_of(other, "not lowered", screen),
     }
 }
-
-/// Longest reason, in bytes, as in a deny list.
-const REASON_MAX: usize = 200;
 
 fn print_lists(lists: &[DenyListStatus], screen: &mut Screen) {
     for list in lists {

@@ -8,8 +8,8 @@ use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::gate::ask_daemon;
 use crate::cli::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
-use crate::control::{Answer, Request};
-use crate::loader;
+use crate::control::{Answer, DenyListStatus, Request};
+use crate::loader::{self, Warning};
 use crate::policy::{DenyEntry, PolicySet};
 
 /// How wide a line is at most, but for what must be whole to be named to `remove`.
@@ -57,16 +57,50 @@ pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Result<Exit, Comm
         screen.line(&row([&number.to_string(), kind, &date, &name, &reason]));
         screen.line(&format!("      {}", plain(&value)));
     }
-    if set.denied().next().is_none() {
-        screen.complain("nothing is denied");
+    let is_of_list = |warning: &&Warning| {
+        matches!(
+            warning,
+            Warning::NoDenyList { .. } | Warning::DenyList { .. } | Warning::UnusedDenyList { .. }
+        )
+    };
+    for warning in loaded.warnings.iter().filter(is_of_list) {
+        screen.complain(&warning.to_string());
     }
-    tell_whether_in_force(&set, settings, screen);
+    let status = ask_daemon(settings, Request::Status);
+    let in_force = match &status {
+        Ok(Answer::Status(status)) => status.deny_lists.as_slice(),
+        Ok(_) | Err(_) => &[],
+    };
+    if set.denied().next().is_none() {
+        screen.complain(&nothing_denied(in_force));
+    }
+    tell_whether_in_force(&set, &status, screen);
     Ok(Exit::Done)
 }
 
+/// What there is to say where the files deny nothing: a fetched list can be in force all the same,
+/// since a running gate goes on with what it has.
+fn nothing_denied(in_force: &[DenyListStatus]) -> String {
+    let deny: Vec<String> = in_force
+        .iter()
+        .filter(|list| list.entries > 0)
+        .map(|list| {
+            let version = list.version.unwrap_or_default();
+            format!("{}, version {version}, with {} entries", list.name, list.entries)
+        })
+        .collect();
+    match deny.is_empty() {
+        true => "nothing is denied".to_owned(),
+        false => format!(
+            "nothing is denied by the files here; the running gate denies by fetched lists: {}",
+            deny.join("; ")
+        ),
+    }
+}
+
 /// The list is that of the files; says so where the gate has something else in force.
-fn tell_whether_in_force(set: &PolicySet, settings: &Settings, screen: &mut Screen) {
-    match ask_daemon(settings, Request::Status) {
+fn tell_whether_in_force(set: &PolicySet, status: &Result<Answer, String>, screen: &mut Screen) {
+    match status {
         Ok(Answer::Status(status)) if status.policy.generation == set.generation() => {}
         Ok(Answer::Status(_)) => screen.complain(
             "the running gate has something else in force than these files; sealgate reload says why",
@@ -100,6 +134,23 @@ fn row([number, kind, since, file, reason]: [&str; 5]) -> String {
 mod tests {
     use super::*;
     use crate::policy::{Denied, IdentityText};
+
+    #[test]
+    fn a_list_that_the_gate_alone_has_denies_all_the_same() {
+        let list = DenyListStatus {
+            name: "fleet".to_owned(),
+            version: Some(7),
+            entries: 2,
+            ..DenyListStatus::default()
+        };
+        assert_eq!(nothing_denied(&[]), "nothing is denied");
+        assert_eq!(
+            nothing_denied(&[DenyListStatus { entries: 0, ..list.clone() }]),
+            "nothing is denied"
+        );
+        let said = nothing_denied(&[list]);
+        assert!(said.ends_with("fetched lists: fleet, version 7, with 2 entries"), "{said}");
+    }
 
     #[test]
     fn a_row_fits_a_terminal_and_a_value_is_whole() {

@@ -57,14 +57,15 @@ pub(super) enum DenyCommand {
     /// Fetch the lists of policy.deny_lists now, and say what came.
     ///
     /// The running gate fetches each at its times; this does so at once. Exit code 1: a list came and
-    /// was refused (not signed, older than one that was taken, faulty); 2: it could not be had, or is
+    /// was refused (not signed, older than one that was taken, faulty), or there is no list NAME; 2: it could not be had, or is
     /// not in force. What was in force before stays.
     #[command(after_help = "Examples:\n  sealgate deny fetch\n  sealgate deny fetch fleet")]
     Fetch(fetched::FetchOptions),
     /// Take an older version of a fetched list: one was signed by mistake.
     ///
     /// The gate takes no list that is older than one it took. After this it takes the version that is
-    /// named, or a later one; it is on record with its reason.
+    /// named, or a later one; it is on record with its reason. Exit code 1: there is no such list, no
+    /// version of it was taken, or none as new as the one that is named.
     #[command(after_help = "Examples:\n  sealgate deny lower fleet --to 41 \\\n    \
         --reason '42 was signed by mistake'")]
     Lower(fetched::LowerOptions),

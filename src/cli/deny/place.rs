@@ -10,6 +10,7 @@ use std::sync::Arc;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::cli::terminal::gate::{NOT_UNDERSTOOD, ask_daemon};
+use crate::cli::terminal::screen::shown;
 use crate::config::Settings;
 use crate::control::{Answer, Reloaded, Request};
 use crate::errno::Words;
@@ -55,7 +56,7 @@ impl Place {
         let folder = settings.policy.policies.written().to_owned();
         let held = File::open(&folder).map_err(|error| words(&folder, &error))?;
         let held = Flock::lock(held, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
-            let shown = folder.display();
+            let shown = shown(&folder);
             format!("{shown}: another sealgate deny holds it, or it cannot be held: {errno}")
         })?;
         Ok(match loader::load(&settings.policy, &settings.trust) {
@@ -86,7 +87,7 @@ impl Place {
             }
             Ok(_) => Err(format!(
                 "{}: no regular file, so something else writes it: change it there",
-                path.display()
+                shown(&path)
             )),
         }
     }
@@ -116,7 +117,7 @@ impl Place {
     /// When it could not be written, or somebody changed the file meanwhile: then nothing is.
     pub(super) fn put(&self, checked: &CheckedFile) -> Result<(), String> {
         if self.file(&checked.name)? != checked.found {
-            let shown = checked.path.display();
+            let shown = shown(&checked.path);
             return Err(format!("{shown}: changed by somebody else meanwhile; try again"));
         }
         let put = match &checked.text {
@@ -170,7 +171,7 @@ fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
 }
 
 fn words(path: &Path, error: &io::Error) -> String {
-    format!("{}: {}", path.display(), Words(error.kind()))
+    format!("{}: {}", shown(path), Words(error.kind()))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::offline::KeptJudge;
 use super::on_node::tell_broken;
 use super::wanted::Wanted;
 use crate::cli::terminal::command_error::CommandError;
-use crate::cli::terminal::screen::{Exit, Screen, plain};
+use crate::cli::terminal::screen::{Exit, Screen, plain, shown};
 use crate::config::Settings;
 use crate::errno;
 use crate::evidence::{Name, Origin, Pod, Subject};
@@ -166,7 +166,7 @@ fn case_file(options: &Options) -> Result<Option<PathBuf>, String> {
     }
     let path = options.out.with_file_name(format!("{name}.yaml"));
     if !options.force && fs::symlink_metadata(&path).is_ok() {
-        return Err(format!("{} is there; it stays without --force", path.display()));
+        return Err(format!("{} is there; it stays without --force", shown(&path)));
     }
     Ok(Some(path))
 }
@@ -261,7 +261,7 @@ impl Out {
                 Ok(Self::Stream)
             };
         }
-        let shown = options.out.display();
+        let shown = shown(&options.out);
         match fs::symlink_metadata(&options.out) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(format!("{shown}: {}", errno::told(&error))),
@@ -289,7 +289,7 @@ impl Out {
                 .map_err(|error| format!("standard output: {}", errno::told(&error)));
         };
         let beside = beside(path);
-        let failed = |error: io::Error| format!("{}: {}", beside.display(), errno::told(&error));
+        let failed = |error: io::Error| format!("{}: {}", shown(&beside), errno::told(&error));
         let file = OpenOptions::new().write(true).create_new(true).open(&beside).map_err(failed)?;
         let written = fill(file, write, &failed)
             .and_then(|written| fs::rename(&beside, path).map(|()| written).map_err(failed));

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::columns::form;
 use crate::cli::terminal::command_error::{CommandError, is_there};
-use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
+use crate::cli::terminal::screen::{Exit, Screen, Tone, plain, shown};
 use crate::config::Settings;
 use crate::daemon;
 use crate::evidence_store::layout::{self, Imported};
@@ -73,7 +73,7 @@ pub(super) fn run(
     let store = Store::open(settings.evidence.clone()).map_err(|error| error.to_string())?;
     let imported =
         layout::import(&store, &options.file, options.repository.as_ref(), daemon::now());
-    let faulty = |error| CommandError::faulty(format!("{}: {error}", options.file.display()));
+    let faulty = |error| CommandError::faulty(format!("{}: {error}", shown(&options.file)));
     let imported = imported.map_err(faulty)?;
     told(&imported, screen);
     Ok(if imported.entries.is_empty() { Exit::Refused } else { Exit::Done })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::cli::terminal::screen::Screen;
+use crate::cli::terminal::screen::{Screen, shown};
 use crate::config::Settings;
 use crate::containerd::Runtime;
 use crate::errno;
@@ -12,7 +12,7 @@ use crate::image::Digest;
 /// The store, when there is one: looking does not make it.
 pub(in crate::cli) fn existing(options: &Options) -> Result<Option<Store>, String> {
     let is_there = options.path.try_exists();
-    if !is_there.map_err(|error| format!("{}: {}", options.path.display(), errno::told(&error)))? {
+    if !is_there.map_err(|error| format!("{}: {}", shown(&options.path), errno::told(&error)))? {
         return Ok(None);
     }
     Store::open(options.clone()).map(Some).map_err(|error| error.to_string())

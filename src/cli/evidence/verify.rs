@@ -13,7 +13,7 @@ use super::on_node::existing;
 use super::show;
 use super::wanted::Wanted;
 use crate::cli::terminal::command_error::CommandError;
-use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
+use crate::cli::terminal::screen::{Exit, Screen, Tone, plain, shown};
 use crate::config::Settings;
 use crate::evidence_store::{BLOB_MAX, Kept, Store};
 use crate::image::Digest;
@@ -69,7 +69,7 @@ pub(super) fn run(
     let Some(store) = existing(&settings.evidence)? else {
         screen.complain(&format!(
             "nothing is kept: there is no folder {}",
-            settings.evidence.path.display()
+            shown(&settings.evidence.path)
         ));
         return Ok(Exit::Done);
     };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::files::write_new;
+use super::files::{can_write, write_new};
 use super::from_node::{self, DraftOptions};
 use super::sets::{self, SETS};
 use super::unsigned::{self, UNSIGNED};
@@ -24,14 +24,20 @@ pub(in crate::cli) struct Options {
     from_node: bool,
     #[command(flatten)]
     draft: DraftOptions,
-    /// Write into this folder, and never over a file. Sets go to the operator's folder of policies
-    /// when left out, drafts to standard output.
+    /// Write into this folder, which is made where it is not there, and never over a file. Sets go to
+    /// the operator's folder of policies when left out, drafts to standard output.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
 
 /// Writes sets or drafts; 2 when something on the node is in no document, or nothing was written.
 pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Exit {
+    let writes = options.from_node || !options.sets.is_empty();
+    if let Some(folder) = options.out.as_deref().filter(|_| writes)
+        && let Err(error) = can_write(folder)
+    {
+        return error.say(screen);
+    }
     let done = match (options.from_node, options.sets.as_slice()) {
         (true, names) => match unsigned::scope(names) {
             Ok(scope) => {
@@ -76,7 +82,7 @@ fn ready(names: &[String], out: Option<&Path>, settings: &Settings, screen: &mut
         fetch.iter().for_each(|line| screen.complain(&format!("  {line}")));
         return Exit::Unable;
     }
-    match write_new(out.unwrap_or(settings.policy.policies.written()), &files) {
+    match write_new(out.unwrap_or(settings.policy.policies.written()), &files, out.is_some()) {
         Ok(written) => told(&written, &fetch, screen),
         Err(why) => {
             screen.complain(&why);

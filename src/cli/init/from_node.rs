@@ -107,8 +107,8 @@ pub(super) fn run(
     }
     let files = node.sound_drafts(&probe.settings)?;
     let written = match out {
-        Some(folder) => write_new(folder, &files)?,
-        None => Vec::new(),
+        Some(folder) if !files.is_empty() => write_new(folder, &files, true)?,
+        Some(_) | None => Vec::new(),
     };
     Ok(node.told((&files, written), (out, options.network), screen))
 }
@@ -205,15 +205,19 @@ impl OnNode<'_> {
     ) -> Exit {
         let signed = self.found.values().filter(|image| !image.signers.is_empty()).count();
         let by_digest = self.found.len() - signed;
-        let exit = if self.left_out.is_empty() { Exit::Done } else { Exit::Unable };
+        let is_whole = self.left_out.is_empty() && !drafts.is_empty();
+        let exit = if is_whole { Exit::Done } else { Exit::Unable };
         let is_written = out.is_some();
+        if drafts.is_empty() && !screen.is_json() {
+            tell_left_out(&self.left_out, screen);
+            screen.complain("nothing is drafted: this node has no image that a policy could name");
+            return exit;
+        }
         if !is_written && !screen.is_json() {
             let texts: Vec<&str> = drafts.iter().map(|file| file.text.trim_end()).collect();
             // Every character of it was made harmless when it was drafted.
             screen.document(&texts.join("\n---\n"));
-            for image in &self.left_out {
-                screen.complain(&format!("left out: {}", plain(image)));
-            }
+            tell_left_out(&self.left_out, screen);
             return exit;
         }
         let left_out = self.left_out;
@@ -256,6 +260,12 @@ fn is_in(scope: &ImageScope, asked: &TrialQuestion) -> bool {
     let named = subjects.filter_map(|subject| subject.name.repository());
     let shown = Reference::parse(&asked.image).ok().map(|name| name.repository());
     named.chain(shown).any(|name| scope.has(&[name], None))
+}
+
+fn tell_left_out(left_out: &[String], screen: &mut Screen) {
+    for image in left_out {
+        screen.complain(&format!("left out: {}", plain(image)));
+    }
 }
 
 /// Who signed, as a registry shows it; why nobody is known to have.

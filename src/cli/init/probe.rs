@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use super::attestor::quoted;
+use crate::cli::terminal::screen::shown;
 use crate::cli::trial::scratch::Scratch;
 use crate::config::Settings;
 use crate::loader;
@@ -33,9 +34,7 @@ impl Probe {
     /// In words when the folder of keys cannot be read or nothing can be written.
     pub(super) fn new(settings: &Settings, keys: &Path) -> Result<Self, String> {
         let found = match keys.is_dir() {
-            true => {
-                loader::keys_in(keys).map_err(|fault| format!("{}: {fault}", keys.display()))?
-            }
+            true => loader::keys_in(keys).map_err(|fault| format!("{}: {fault}", shown(keys)))?,
             false => Vec::new(),
         };
         let files: Vec<String> = found.into_iter().map(|(file, _)| file).collect();
@@ -47,7 +46,7 @@ impl Probe {
         let text = document(&files, &roots);
         if let Some(text) = &text {
             let file = scratch.path().join("probe.yaml");
-            fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+            fs::write(&file, text).map_err(|error| format!("{}: {error}", shown(&file)))?;
         }
         let mut settings = settings.clone();
         settings.policy.policies = scratch.path().to_owned().into();

@@ -175,6 +175,12 @@ async fn tested(settings: &Settings) -> Result<Box<Status>, String> {
 }
 
 fn print(checks: &[Check], options: &Options, screen: &mut Screen) {
+    if screen.is_quiet() {
+        let fails = checks.iter().filter(|check| check.outcome == Outcome::Fail);
+        return fails.for_each(|check| {
+            screen.complain(&format!("{}: {}", check.id, plain(&check.seen)));
+        });
+    }
     if screen.is_json() {
         return screen.json(&checks);
     }

@@ -57,7 +57,9 @@ pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut S
     };
     let VerifierQuestion { name, digest } = asked;
     match ask_daemon(settings, Request::VerifyImage { name, digest }) {
-        Ok(Answer::MayBring(why)) => say(Exit::Done, &why, screen),
+        Ok(Answer::MayBring { verdict, message }) => {
+            say_as(Exit::Done, (Some(&verdict), &message), screen)
+        }
         Ok(Answer::MayNotBring { code, message }) => {
             say(Exit::Refused, &format!("{code}: {message}"), screen)
         }
@@ -68,9 +70,21 @@ pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut S
 
 /// The reason, on the output that containerd reads.
 pub(in crate::cli) fn say(exit: Exit, reason: &str, screen: &mut Screen) -> Exit {
+    say_as(exit, (None, reason), screen)
+}
+
+/// The same, with the verdict for programs.
+fn say_as(exit: Exit, (verdict, reason): (Option<&str>, &str), screen: &mut Screen) -> Exit {
     let reason: String = plain(reason).chars().take(REASON_MAX).collect();
     if screen.is_json() {
-        screen.json(&serde_json::json!({ "admitted": exit == Exit::Done, "reason": reason }));
+        // What may be pulled is not always admitted: the verdict says by what it may.
+        let admitted = exit == Exit::Done;
+        screen.json(&match verdict {
+            Some(verdict) => serde_json::json!({
+                "admitted": admitted, "verdict": verdict, "reason": reason
+            }),
+            None => serde_json::json!({ "admitted": admitted, "reason": reason }),
+        });
     } else {
         screen.line(&reason);
     }

@@ -43,7 +43,9 @@ pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut S
             Exit::Done
         }
         Ok(Answer::Faulty(faults)) => {
-            if screen.is_json() {
+            if screen.is_quiet() {
+                screen.complain(&faults.to_string());
+            } else if screen.is_json() {
                 screen.json(&ReloadOutcome {
                     reloaded: false,
                     in_force: None,

@@ -137,7 +137,7 @@ async fn whole(
 async fn page(socket: &Path, request: Request) -> Result<SweptPage, String> {
     match control::ask(socket, request).await.map_err(|error| error.to_string())? {
         Answer::Swept(page) => Ok(*page),
-        Answer::NotDone(why) => Err(why),
+        Answer::NotDone(why) | Answer::Refused(why) => Err(why),
         Answer::Status(_)
         | Answer::Tested(_)
         | Answer::Flushed(_)
@@ -145,7 +145,7 @@ async fn page(socket: &Path, request: Request) -> Result<SweptPage, String> {
         | Answer::Reloaded(_)
         | Answer::DenyLists(_)
         | Answer::Faulty(_)
-        | Answer::MayBring(_)
+        | Answer::MayBring { .. }
         | Answer::MayNotBring { .. }
         | Answer::Unknown(_) => Err(NOT_UNDERSTOOD.to_owned()),
     }

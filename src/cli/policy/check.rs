@@ -14,7 +14,7 @@ use super::settings::settings;
 use super::{github, sarif, text};
 use crate::cli::node;
 use crate::cli::terminal::command_error::{CommandError, is_folder, is_there};
-use crate::cli::terminal::screen::{Exit, Output, Screen};
+use crate::cli::terminal::screen::{Exit, Output, Screen, plain};
 use crate::config::Settings;
 use crate::errno;
 use crate::loader::{Check, CheckSource, Checked, Remark, Severity};
@@ -50,7 +50,10 @@ pub(in crate::cli) struct Options {
 #[derive(Serialize)]
 struct Answer<'a> {
     sound: bool,
+    /// Of every kind together.
     documents: usize,
+    policies: usize,
+    deny_lists: usize,
     denied: usize,
     exceptions: usize,
     generation: Option<&'a str>,
@@ -150,6 +153,10 @@ fn names(settings: &Settings) -> Result<Vec<String>, String> {
 }
 
 fn say(checked: &Checked, is_in_force: bool, screen: &mut Screen) {
+    if screen.is_quiet() {
+        let errors = checked.remarks.iter().filter(|remark| remark.severity == Severity::Error);
+        return errors.for_each(|remark| screen.complain(&plain(&line(remark))));
+    }
     match screen.output() {
         Output::Text => text::print(checked, is_in_force, screen),
         Output::Json => screen.json(&answer(checked)),
@@ -166,9 +173,11 @@ fn answer(checked: &Checked) -> Answer<'_> {
     };
     Answer {
         sound: checked.is_sound(),
-        documents: checked.policies,
+        documents: checked.documents.total(),
+        policies: checked.documents.policies,
+        deny_lists: checked.documents.deny_lists,
         denied: set.map_or(0, |set| set.denied().count()),
-        exceptions: set.map_or(0, crate::policy::PolicySet::exceptions),
+        exceptions: checked.documents.exceptions,
         generation: set.map(crate::policy::PolicySet::generation),
         trust_generation: set.map(crate::policy::PolicySet::trust_generation),
         unread: checked.has_unread,

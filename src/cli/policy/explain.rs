@@ -123,6 +123,10 @@ fn message(
             "it does not run: policy \"{policy}\" lists digests, and this one is not among them; no \
              signature replaces that"
         ),
+        Conclusion::SignersDenied { policy, by } => format!(
+            "it does not run: policy \"{policy}\" asks for signatures of which none counts, since \
+             their signers are denied by {by}"
+        ),
         Conclusion::Demanded { policies } if policies.len() == 1 => {
             format!("it runs when it meets policy {}", policies.join(""))
         }
@@ -159,6 +163,7 @@ fn print(explanation: &Explanation, message: &str, screen: &mut Screen) {
         Conclusion::StruckOff { .. }
         | Conclusion::Denied { .. }
         | Conclusion::NotListed { .. }
+        | Conclusion::SignersDenied { .. }
         | Conclusion::NoPolicy => Tone::Bad,
         Conclusion::Demanded { .. } => Tone::Good,
         Conclusion::Excepted { .. } | Conclusion::Unmatched | Conclusion::WithoutProof => {
@@ -218,7 +223,7 @@ fn lines(asked: &Asked, indent: usize) -> Vec<String> {
             let below = of.iter().flat_map(|asked| lines(asked, indent + 2));
             std::iter::once(format!("{:indent$}{head}", "")).chain(below).collect()
         }
-        Asked::Requirement { name, wants, and, is_met } => {
+        Asked::Requirement { name, wants, and, is_met, denied } => {
             let met = match is_met {
                 Some(true) => " (met)",
                 Some(false) => " (not met)",
@@ -226,7 +231,8 @@ fn lines(asked: &Asked, indent: usize) -> Vec<String> {
             };
             let head = format!("{:indent$}{name}: {wants}{met}", "");
             let below = and.iter().map(|and| format!("{:indent$}  {and}", ""));
-            std::iter::once(head).chain(below).collect()
+            let denied = denied.iter().map(|by| format!("{:indent$}  DENIED by {by}", ""));
+            std::iter::once(head).chain(below).chain(denied).collect()
         }
     }
 }
@@ -242,6 +248,7 @@ mod tests {
             wants: "valid signature by key a.pub".to_owned(),
             and: vec!["under trust root public-good".to_owned()],
             is_met: None,
+            denied: None,
         };
         let any = Asked::AtLeast { count: 1, of: vec![leaf("b"), leaf("c")] };
         let all = Asked::AtLeast { count: 2, of: vec![leaf("a"), any] };

@@ -12,7 +12,7 @@ use nix::fcntl::OFlag;
 use serde::Serialize;
 
 use crate::cli::terminal::command_error::CommandError;
-use crate::cli::terminal::screen::{Exit, Screen};
+use crate::cli::terminal::screen::{Exit, Screen, shown};
 use crate::errno;
 use crate::import::{self, Format, IMPORT_FILE_MAX, Imported, Placed, Surroundings};
 use crate::loader;
@@ -97,7 +97,8 @@ struct Remark {
     message: String,
 }
 
-/// Imports; exits with 65 when a file is faulty, with 1 when something would be left out.
+/// Imports; exits with 65 when a file is faulty, with 1 when something would be left out or nothing
+/// comes of it.
 pub(in crate::cli) fn run(options: &Options, screen: &mut Screen) -> Exit {
     tried(options, screen).unwrap_or_else(|error| error.say(screen))
 }
@@ -123,7 +124,7 @@ fn tried(options: &Options, screen: &mut Screen) -> Result<Exit, CommandError> {
     match import::import(format, &files, &surroundings) {
         Ok(imported) => tell(options, &imported, screen),
         Err(faults) => {
-            if screen.is_json() {
+            if screen.is_json() && !screen.is_quiet() {
                 screen.json(&ImportAnswer::faulty(&faults));
             } else {
                 faults.iter().for_each(|fault| screen.complain(&fault.to_string()));
@@ -136,18 +137,23 @@ fn tried(options: &Options, screen: &mut Screen) -> Result<Exit, CommandError> {
 fn tell(options: &Options, imported: &Imported, screen: &mut Screen) -> Result<Exit, CommandError> {
     let stops = !options.partial && !imported.omissions.is_empty();
     let folder = options.out.as_ref().filter(|folder| folder.as_path() != Path::new(STANDARD));
-    if let Some(folder) = folder.filter(|_| !stops) {
+    let is_nothing = imported.documents == 0;
+    if let Some(folder) = folder.filter(|_| !stops && !is_nothing) {
         write(folder, imported)?;
     }
     if screen.is_json() {
         screen.json(&ImportAnswer::of(imported, stops));
-        return Ok(if stops { Exit::Refused } else { Exit::Done });
+        return Ok(if stops || is_nothing { Exit::Refused } else { Exit::Done });
     }
     remarks(imported, stops, screen);
     match folder {
         _ if stops => return Ok(Exit::Refused),
+        _ if is_nothing => {
+            screen.complain("nothing is imported: no document came of these files");
+            return Ok(Exit::Refused);
+        }
         Some(folder) => {
-            let (count, folder) = (imported.documents, folder.display().to_string());
+            let (count, folder) = (imported.documents, shown(folder));
             screen.complain(&format!(
                 "wrote {count} documents to {folder}/{DOCUMENTS}; look at them, then: sealgate \
                  policy check {folder}/policies --keys {folder}/{KEYS}"
@@ -217,7 +223,7 @@ fn listed(path: &Path) -> Result<Vec<PathBuf>, CommandError> {
     }
     found.sort();
     if found.is_empty() {
-        let why = format!("{}: no .yaml, .yml or .json file in this folder", path.display());
+        let why = format!("{}: no .yaml, .yml or .json file in this folder", shown(path));
         return Err(CommandError::no_input(why));
     }
     Ok(found)
@@ -246,7 +252,7 @@ fn read_bounded(from: impl io::Read) -> io::Result<Vec<u8>> {
 fn write(folder: &Path, imported: &Imported) -> Result<(), CommandError> {
     let policies = folder.join(DOCUMENTS);
     if policies.exists() {
-        let why = format!("{} is there already; name another folder", policies.display());
+        let why = format!("{} is there already; name another folder", shown(&policies));
         return Err(CommandError::unable(why));
     }
     for (name, bytes) in &imported.files {

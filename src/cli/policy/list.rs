@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::cli::terminal::field::kinds;
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::loader::{self, FolderRead};
@@ -86,20 +87,9 @@ fn found(read: &FolderRead) -> String {
     if !read.is_there {
         return format!("{folder}: there is no such folder");
     }
-    let documents = read.documents;
-    let of = |count: usize, one: &str, many: &str| match count {
-        0 => None,
-        1 => Some(format!("1 {one}")),
-        _ => Some(format!("{count} {many}")),
-    };
-    let parts = [
-        of(documents.policies, "policy", "policies"),
-        of(documents.deny_lists, "deny list", "deny lists"),
-        of(documents.exceptions, "exception", "exceptions"),
-    ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    let parts = if parts.is_empty() { "no documents".to_owned() } else { parts.join(", ") };
-    format!("{folder}: {parts}")
+    let kinds = kinds(read.documents);
+    let kinds = if kinds.is_empty() { "no documents".to_owned() } else { kinds };
+    format!("{folder}: {kinds}")
 }
 
 /// One line of the table; within the width, where there is one.

@@ -15,6 +15,7 @@ use crate::cli::audit::log;
 use crate::cli::terminal::field::{counted, field, some};
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
+use crate::policy::Mode;
 
 /// Most pairs of image and reason that are told apart: a node has some hundred images. What comes
 /// beyond is counted and said.
@@ -65,6 +66,8 @@ struct Summary {
     calls_left_out: u64,
     /// Lines of the log that could not be read.
     unreadable_lines: u64,
+    /// Whether the configuration has the gate observe: where it enforces, it records nothing here.
+    observing: bool,
 }
 
 /// Images with their reasons, as they come.
@@ -103,7 +106,8 @@ pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut S
             }
         }
     }
-    let summary = groups.summary(unreadable);
+    let observing = settings.policy.mode == Mode::Observe;
+    let summary = Summary { observing, ..groups.summary(unreadable) };
     if screen.is_json() {
         screen.json(&summary);
     } else {
@@ -154,6 +158,7 @@ impl Groups {
             would_break,
             calls_left_out: self.left_out,
             unreadable_lines,
+            observing: false,
         }
     }
 }
@@ -225,6 +230,11 @@ fn print(summary: &Summary, screen: &mut Screen) {
     }
     if summary.calls == 0 {
         screen.line("no call on record was let through that would have been refused");
+        if !summary.observing {
+            let why = "policy.mode is \"enforce\": the gate refuses such calls, and records none as \
+                       observed; sealgate audit tail --refused lists them";
+            screen.line(&screen.tone(Tone::Warn, why));
+        }
     } else {
         screen.line(&format!(
             "enforced, {} of {} would have been refused",

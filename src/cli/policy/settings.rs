@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::cli::terminal::command_error::CommandError;
+use crate::cli::terminal::screen::shown;
 use crate::config::{self, ConfigError, Settings};
 use crate::loader::{FileFault, LoadError, PolicyFolders, Problem};
 
@@ -34,7 +35,7 @@ pub(in crate::cli) fn keys_hint(policies: Option<&Path>, keys: Option<&Path>) ->
     let policies = policies.filter(|_| keys.is_none())?;
     let beside = policies.parent().map(|folder| folder.join("keys"));
     let example = beside.filter(|folder| folder.is_dir());
-    let example = example.map_or_else(|| "FOLDER".to_owned(), |found| found.display().to_string());
+    let example = example.map_or_else(|| "FOLDER".to_owned(), |found| shown(&found));
     Some(format!(
         "keys were looked for in the configured folder: name the one of these policies with --keys \
          {example}"
@@ -51,6 +52,7 @@ pub(in crate::cli) fn with_keys_hint(error: LoadError, hint: Option<String>) -> 
         | Problem::File { .. }
         | Problem::NoRoot { .. }
         | Problem::Root { .. }
+        | Problem::ListSigner { .. }
         | Problem::DenyList { .. } => false,
     };
     let hint = hint.filter(|_| error.problems.iter().any(is_missing));

@@ -2,7 +2,7 @@
 //! the place.
 
 use super::remark::{message, place};
-use crate::cli::terminal::field::counted;
+use crate::cli::terminal::field::{counted, documents};
 use crate::cli::terminal::screen::{Screen, Tone, plain};
 use crate::loader::{Checked, Remark, Severity};
 
@@ -39,7 +39,7 @@ fn sum(checked: &Checked, is_in_force: bool, screen: &mut Screen) {
         let generation =
             checked.set.as_ref().map(|set| format!(", generation {}", set.generation()));
         let generation = generation.unwrap_or_default();
-        let documents = counted(checked.policies, "document");
+        let documents = documents(checked.documents);
         return screen.line(&format!("{good} {documents}{generation}"));
     }
     if checked.is_cut_short {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::screen::{Exit, Screen};
+use super::screen::{Exit, Screen, shown};
 use crate::config::ConfigError;
 use crate::errno;
 use crate::loader::{FileFault, LoadError, Problem};
@@ -42,7 +42,7 @@ impl CommandError {
 
     /// A file or folder that cannot be read.
     pub(in crate::cli) fn unread(path: &Path, error: &io::Error) -> Self {
-        let why = format!("{}: cannot be read: {}", path.display(), errno::told(error));
+        let why = format!("{}: cannot be read: {}", shown(path), errno::told(error));
         match error.kind() == ErrorKind::NotFound {
             true => Self::no_input(why),
             false => Self::unable(why),
@@ -51,7 +51,7 @@ impl CommandError {
 
     /// A file or folder that cannot be written.
     pub(in crate::cli) fn unwritten(path: &Path, error: &io::Error) -> Self {
-        Self::unable(format!("{}: cannot be written: {}", path.display(), errno::told(error)))
+        Self::unable(format!("{}: cannot be written: {}", shown(path), errno::told(error)))
     }
 
     /// The same, with a sentence before it.
@@ -101,7 +101,7 @@ pub(in crate::cli) fn is_folder(path: &Path) -> Result<(), CommandError> {
     is_there(path)?;
     match path.is_dir() {
         true => Ok(()),
-        false => Err(CommandError::faulty(format!("{}: not a folder", path.display()))),
+        false => Err(CommandError::faulty(format!("{}: not a folder", shown(path)))),
     }
 }
 

@@ -1,10 +1,11 @@
 //! [`field`]: a name and its text, in lines that fit a terminal; [`some`]: a few of many names;
-//! [`counted`]: how many there are.
+//! [`counted`]: how many there are; [`documents`]: of documents, by their kinds.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use super::screen::{Screen, plain};
+use crate::policy::DocumentCounts;
 
 /// How wide a line is at most where the terminal does not say, but for a word that is longer by
 /// itself.
@@ -37,6 +38,30 @@ pub(in crate::cli) fn field(name: &str, text: &str, screen: &mut Screen) {
 /// `1 document`, `2 documents`.
 pub(in crate::cli) fn counted<N: PartialEq + From<u8> + Display>(count: N, what: &str) -> String {
     if count == N::from(1) { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// `2 documents`; `3 documents (2 policies, 1 deny list)` where not all are policies.
+pub(in crate::cli) fn documents(counts: DocumentCounts) -> String {
+    let all = counted(counts.total(), "document");
+    match counts.total() == counts.policies {
+        true => all,
+        false => format!("{all} ({})", kinds(counts)),
+    }
+}
+
+/// `2 policies, 1 deny list`.
+pub(in crate::cli) fn kinds(counts: DocumentCounts) -> String {
+    let of = |count: usize, one: &str, many: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{count} {many}")),
+    };
+    let parts = [
+        of(counts.policies, "policy", "policies"),
+        of(counts.deny_lists, "deny list", "deny lists"),
+        of(counts.exceptions, "exception", "exceptions"),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// The first few names, and how many more there are; `more`: and others that are not held.

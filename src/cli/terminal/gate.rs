@@ -26,12 +26,13 @@ pub(in crate::cli) fn complain_of(
     not_done: &str,
     screen: &mut Screen,
 ) -> Exit {
-    let why = match answer {
-        Ok(Answer::NotDone(why)) | Err(why) => why,
-        Ok(_) => NOT_UNDERSTOOD.to_owned(),
+    let (exit, why) = match answer {
+        Ok(Answer::Refused(why)) => (Exit::Refused, why),
+        Ok(Answer::NotDone(why)) | Err(why) => (Exit::Unable, why),
+        Ok(_) => (Exit::Unable, NOT_UNDERSTOOD.to_owned()),
     };
     screen.complain(&format!("{not_done}: {why}"));
-    Exit::Unable
+    exit
 }
 
 /// Whether the gate is known to enforce: one line, and one for each reason against it.
@@ -60,7 +61,7 @@ pub(in crate::cli) fn print_in_force(reloaded: &Reloaded, screen: &mut Screen) {
     let unchanged = if *changed { "" } else { ", as before" };
     screen.line(&format!(
         "{good} policies {}, entries of deny lists {}, exceptions {}{unchanged}",
-        policy.documents, policy.denied, policy.exceptions
+        policy.policies, policy.denied, policy.exceptions
     ));
     screen.line(&format!(
         "          generation {}, keys generation {}",

@@ -2,6 +2,7 @@
 //! [`Exit`]: the codes.
 
 use std::io::{self, IsTerminal as _, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -157,6 +158,11 @@ impl Screen {
         self.output
     }
 
+    /// Whether nothing but what went wrong is said.
+    pub(in crate::cli) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether a program reads.
     #[must_use]
     pub fn is_json(&self) -> bool {
@@ -268,7 +274,13 @@ pub(in crate::cli) fn plain(text: &str) -> String {
     out
 }
 
-/// The same, keeping line breaks.
+/// A path on one line: a file may be called anything.
+#[must_use]
+pub(in crate::cli) fn shown(path: &Path) -> String {
+    plain(&path.display().to_string())
+}
+
+/// As [`plain`], keeping line breaks.
 fn plain_lines(text: &str) -> String {
     text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
 }

@@ -21,7 +21,7 @@ use crate::cli::evidence::offline::KeptJudge;
 use crate::cli::evidence::on_node::{existing, tokio_runtime};
 use crate::cli::policy::settings::{keys_hint, with_keys_hint};
 use crate::cli::terminal::command_error::{CommandError, is_folder, is_there};
-use crate::cli::terminal::screen::{Exit, Screen};
+use crate::cli::terminal::screen::{Exit, Screen, shown};
 use crate::config::Settings;
 use crate::daemon;
 use crate::loader::{self, LoadError, Loaded};
@@ -72,8 +72,7 @@ fn sets(options: &Options, settings: &Settings) -> Result<Sets, CommandError> {
     let candidate =
         candidate.map_err(|error| with_keys_hint(error, hint).after("the candidate is faulty:"))?;
     if candidate.policies.is_empty() {
-        let folder: Vec<String> =
-            options.candidate.iter().map(|path| path.display().to_string()).collect();
+        let folder: Vec<String> = options.candidate.iter().map(|path| shown(path)).collect();
         return Err(CommandError::faulty(format!(
             "the candidate is faulty:\n{}: no policy is in it; files that end in .yaml, .yml or \
              .json are read, and no subfolder",
@@ -101,7 +100,7 @@ fn candidate(
     }
     let mut names = std::collections::BTreeSet::new();
     for file in &options.candidate {
-        let shown = file.display();
+        let shown = shown(file);
         if file.is_dir() {
             return usage(format!("{shown} is a folder: name one folder alone, or files"));
         }

@@ -18,7 +18,7 @@ use crate::cli::evidence::offline::KeptJudge;
 use crate::cli::policy::settings::{keys_hint, named_folders, with_keys_hint};
 use crate::cli::terminal::command_error::{CommandError, is_folder};
 use crate::cli::terminal::field::counted;
-use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
+use crate::cli::terminal::screen::{Exit, Screen, Tone, plain, shown};
 use crate::config::Settings;
 use crate::errno;
 use crate::evidence::{Name, Origin, Subject};
@@ -100,7 +100,7 @@ fn test(
 fn cases(folder: &Path) -> Result<Vec<TestCase>, CommandError> {
     let failed = |path: &Path, error: std::io::Error| CommandError::unread(path, &error);
     let faulty =
-        |path: &Path, why: &str| Err(CommandError::faulty(format!("{}: {why}", path.display())));
+        |path: &Path, why: &str| Err(CommandError::faulty(format!("{}: {why}", shown(path))));
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(|error| failed(folder, error))? {
         let path = entry.map_err(|error| failed(folder, error))?.path();
@@ -178,7 +178,7 @@ fn judged(
     let path = folder.join(file);
     let line = case.position.line;
     let faulty = |why: String| {
-        let (file, path) = (&case.file, path.display());
+        let (file, path) = (&case.file, shown(&path));
         CommandError::faulty(format!("{file}:{line}: evidence {path}: {why}"))
     };
     let imported = layout::import(&store, &path, None, case.at);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::policy::{SigningParty, SigningWay};
+use crate::policy::{DeniedBy, SigningParty, SigningWay};
 
 /// A command of cosign's, and what there is to know about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +13,9 @@ pub(super) struct SigningAdvice {
     pub(super) by: String,
 }
 
-/// How `pinned`, the image by its digest, is signed in this way.
-pub(super) fn advice(way: &SigningWay, pinned: &str) -> SigningAdvice {
+/// How `pinned`, the image by its digest, is signed in this way; what denies every signer, where none
+/// is left whose signature would count.
+pub(super) fn advice(way: &SigningWay, pinned: &str) -> Result<SigningAdvice, DeniedBy> {
     let mut words = Vec::new();
     if let Some(repository) = &way.repository {
         words.push(format!("COSIGN_REPOSITORY={}", quoted(repository)));
@@ -38,12 +39,13 @@ pub(super) fn advice(way: &SigningWay, pinned: &str) -> SigningAdvice {
             words.push("--key KEY --certificate CERTIFICATE --certificate-chain CHAIN".to_owned());
             format!("with the certificate of {identity}")
         }
+        SigningParty::Nobody(by) => return Err(by.clone()),
     };
     if way.needs_timestamp {
         words.push("--timestamp-server-url URL".to_owned());
     }
     words.push(quoted(pinned));
-    SigningAdvice { command: words.join(" "), by }
+    Ok(SigningAdvice { command: words.join(" "), by })
 }
 
 /// The name that cosign gives the private key beside a public one.
@@ -82,10 +84,13 @@ mod tests {
     #[test]
     fn a_key_signs_with_its_private_half_where_the_policy_looks() {
         let key = way(SigningParty::Key(Some("team/build.pub".to_owned())));
-        assert_eq!(advice(&key, IMAGE).command, format!("cosign sign --key build.key {IMAGE}"));
+        assert_eq!(
+            advice(&key, IMAGE).unwrap().command,
+            format!("cosign sign --key build.key {IMAGE}")
+        );
         let elsewhere = SigningWay { repository: Some("reg.test/signatures".to_owned()), ..key };
         assert_eq!(
-            advice(&elsewhere, IMAGE).command,
+            advice(&elsewhere, IMAGE).unwrap().command,
             format!("COSIGN_REPOSITORY=reg.test/signatures cosign sign --key build.key {IMAGE}")
         );
     }
@@ -93,13 +98,13 @@ mod tests {
     #[test]
     fn an_identity_signs_without_a_key_and_attests_with_its_type() {
         let keyless = way(SigningParty::Keyless("a@b.test by https://issuer.test".to_owned()));
-        let said = advice(&keyless, IMAGE);
+        let said = advice(&keyless, IMAGE).unwrap();
         assert_eq!(said.command, format!("cosign sign {IMAGE}"));
         assert_eq!(said.by, "run by a@b.test by https://issuer.test");
         let types = Some(vec!["https://slsa.dev/provenance/v1".to_owned()]);
         let attest = SigningWay { predicate_types: types, needs_timestamp: true, ..keyless };
         assert_eq!(
-            advice(&attest, IMAGE).command,
+            advice(&attest, IMAGE).unwrap().command,
             format!(
                 "cosign attest --type https://slsa.dev/provenance/v1 --predicate FILE \
                  --timestamp-server-url URL {IMAGE}"
@@ -111,7 +116,7 @@ mod tests {
     #[test]
     fn attack_e3_a_command_to_copy_is_quoted() {
         let key = way(SigningParty::Key(Some("a';reboot;'.pub".to_owned())));
-        let command = advice(&key, "reg.test/a$(reboot)@sha256:11").command;
+        let command = advice(&key, "reg.test/a$(reboot)@sha256:11").unwrap().command;
         assert_eq!(
             command,
             r"cosign sign --key 'a'\'';reboot;'\''.key' 'reg.test/a$(reboot)@sha256:11'"

@@ -13,7 +13,9 @@ use crate::cli::terminal::signer;
 use crate::cri::{self, Ending, LocalPermit, PullPermit, Refusal, Timings};
 use crate::evidence::Name;
 use crate::image::Reference;
-use crate::policy::{Action, DocumentReport, Permit, PolicySet, Report, SignatureOutcome};
+use crate::policy::{
+    Action, DeniedBy, DocumentReport, Permit, PolicySet, Report, SignatureOutcome,
+};
 
 /// What the gate decided, on the way of a pull or of a create.
 pub(super) enum GateDecision {
@@ -26,8 +28,11 @@ pub(super) enum GateDecision {
 struct ToSign {
     policy: String,
     requirement: String,
-    command: String,
-    by: String,
+    /// None where no signature would count.
+    command: Option<String>,
+    by: Option<String>,
+    /// The deny list that denies every signer.
+    denied: Option<DeniedBy>,
 }
 
 /// The answer for programs.
@@ -193,9 +198,8 @@ impl VerifiedImage {
         for document in &self.policies {
             print_document(document, screen);
         }
-        if let Some(ToSign { policy, requirement, command, by }) = &self.sign {
-            screen.line(&format!("  what would meet {requirement} of policy {policy}, {by}:"));
-            screen.line(&format!("    {}", plain(command)));
+        if let Some(sign) = &self.sign {
+            sign.print(screen);
         }
     }
 
@@ -260,9 +264,26 @@ fn to_sign(
     let first = document.requirements.iter().find(|one| !one.satisfied);
     let requirement = denial.requirement().or_else(|| first.map(|one| one.name.as_str()))?;
     let way = set.signing_way(&Name::Known(reference), policy, requirement)?;
-    let said = advice(&way, &pinned);
-    let (policy, requirement) = (way.policy, way.requirement);
-    Some(ToSign { policy, requirement, command: said.command, by: said.by })
+    let (command, by, denied) = match advice(&way, &pinned) {
+        Ok(said) => (Some(said.command), Some(said.by), None),
+        Err(denied) => (None, None, Some(denied)),
+    };
+    Some(ToSign { policy: way.policy, requirement: way.requirement, command, by, denied })
+}
+
+impl ToSign {
+    fn print(&self, screen: &mut Screen) {
+        let Self { policy, requirement, command, by, denied } = self;
+        if let (Some(command), Some(by)) = (command, by) {
+            screen.line(&format!("  what would meet {requirement} of policy {policy}, {by}:"));
+            screen.line(&format!("    {}", plain(command)));
+        }
+        if let Some(denied) = denied {
+            let what = format!("no new signature would meet {requirement} of policy {policy}");
+            let text = format!("{what}: every signer that it takes is denied, by {denied}");
+            screen.line(&format!("  {}", screen.tone(Tone::Bad, &plain(&text))));
+        }
+    }
 }
 
 fn print_document(document: &DocumentReport, screen: &mut Screen) {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
 use crate::cli::terminal::command_error::CommandError;
-use crate::cli::terminal::screen::plain;
+use crate::cli::terminal::screen::{plain, shown};
 
 /// Most bytes of one file of manifests: larger than what an API server takes as one object, times
 /// the objects of a large application.
@@ -59,7 +59,7 @@ pub(super) fn images(file: &Path) -> Result<Vec<ManifestImage>, CommandError> {
 
 fn read(file: &Path) -> Result<(String, String), CommandError> {
     let is_stdin = file == Path::new("-");
-    let shown = if is_stdin { "standard input".to_owned() } else { file.display().to_string() };
+    let shown = if is_stdin { "standard input".to_owned() } else { shown(file) };
     let unread = |error| CommandError::unread(Path::new(&shown), &error);
     let mut bytes = Vec::new();
     let limit = FILE_MAX.saturating_add(1);

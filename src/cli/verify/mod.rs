@@ -17,14 +17,14 @@ use self::answer::{GateDecision, VerifiedImage};
 use super::evidence::on_node::{existing, tokio_runtime};
 use super::policy::settings::{keys_hint, settings, with_keys_hint};
 use super::terminal::command_error::{CommandError, is_folder};
-use super::terminal::screen::{Exit, Screen};
+use super::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
 use crate::cri::ask::{Call, LocalImageRequest, PullRequest};
 use crate::cri::{Gate, Timings};
 use crate::daemon::{self, CLOCK};
 use crate::decision::decide::Reach;
 use crate::evidence::Pod;
-use crate::image::Digest;
+use crate::image::{Digest, Reference};
 use crate::loader;
 
 /// What tools that name transports put before a registry's image.
@@ -103,6 +103,15 @@ fn asked(options: &Options) -> Result<Vec<AskedImage>, CommandError> {
     for file in &options.file {
         let found = manifest::images(file)?;
         all.extend(found.into_iter().map(|one| (one.image, one.namespace, Some(one.place))));
+    }
+    // A pod that names none is refused; on a command line it is a mistake of the line.
+    for (image, ..) in all.iter().filter(|(_, _, place)| place.is_none()) {
+        let bare = image.strip_prefix(TRANSPORT).unwrap_or(image);
+        if !is_id(bare)
+            && let Err(error) = Reference::parse(bare)
+        {
+            return Err(CommandError::usage(format!("{}: {error}", plain(image))));
+        }
     }
     let mut asked: Vec<AskedImage> = Vec::new();
     for (image, namespace, place) in all {

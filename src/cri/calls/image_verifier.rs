@@ -8,15 +8,15 @@
 use std::time::Instant;
 
 use crate::cri::ask::{Call, PullRequest};
-use crate::cri::{Gate, Recorder, Refusal};
+use crate::cri::{ForwardedAs, Gate, Recorder, Refusal};
 use crate::evidence::Pod;
 use crate::image::{Digest, Reference};
 
 /// Why the runtime may bring an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MayBring {
-    /// It was decided on now, and that is on record.
-    Decided,
+    /// It was decided on now, and that is on record; what it came to.
+    Decided(ForwardedAs),
     /// It is what the gate has just told the runtime to pull, which has its own record.
     Forwarded,
 }
@@ -51,7 +51,7 @@ pub async fn verify_image(
         Err(refusal) => return Err(recorder.refuse(&event, refusal).await.into_refusal()),
     }
     match recorder.admit(std::slice::from_ref(&event)).await {
-        Ok(_on_record) => Ok(MayBring::Decided),
+        Ok(_on_record) => Ok(MayBring::Decided(event.standing())),
         Err(refused) => Err(refused.into_refusal()),
     }
 }

@@ -42,6 +42,25 @@ pub struct AuditEvent {
     pub timings: Timings,
 }
 
+/// What a call that is forwarded comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForwardedAs {
+    /// It was let through, with proof or without.
+    Admitted {
+        /// Which of the ways.
+        verdict: Verdict,
+        /// Why, on one line.
+        message: String,
+    },
+    /// It would have been refused, and the gate only observes.
+    Observed {
+        /// The reason code of the refusal.
+        code: &'static str,
+        /// The reason.
+        message: String,
+    },
+}
+
 impl AuditEvent {
     /// The decision's id.
     #[must_use]
@@ -195,6 +214,21 @@ impl AuditEvent {
         match &self.observed {
             Some(observed) => self.observation(observed),
             None => self.admission(),
+        }
+    }
+
+    /// What a call that is forwarded comes to, as its record has it.
+    pub(in crate::cri) fn standing(&self) -> ForwardedAs {
+        match &self.observed {
+            Some(observed) => ForwardedAs::Observed {
+                code: observed.denied().code(),
+                message: observed.denied().to_string(),
+            },
+            None => {
+                let permits = self.admissions.iter().map(|admission| admission.permit());
+                let (verdict, Reason { message, .. }) = admitted(permits);
+                ForwardedAs::Admitted { verdict, message }
+            }
         }
     }
 

@@ -11,7 +11,7 @@ mod findings;
 mod recorder;
 mod verdict_counts;
 
-pub use audit_event::AuditEvent;
+pub use audit_event::{AuditEvent, ForwardedAs};
 pub use findings::FindingsByKind;
 pub use recorder::{OnRecord, Recorder, Refused};
 pub use verdict_counts::{BySource, Decided, admitted};

@@ -219,7 +219,8 @@ impl<T: fmt::Display> fmt::Display for Placed<T> {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        // A file may be called anything.
+        write!(f, "{}", self.file.escape_debug())?;
         if let Some(Position { line, column }) = self.position {
             write!(f, ":{line}:{column}")?;
         }

@@ -58,6 +58,21 @@ impl FetchedList {
         }
     }
 
+    /// Whether a file is meant as such a list, right or wrong: a deny list whose `metadata` has what
+    /// no deny list of a file has.
+    #[must_use]
+    pub fn is_meant(bytes: &[u8]) -> bool {
+        let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= FILE_MAX);
+        let nodes = text.and_then(|text| yaml::documents(text).ok()).unwrap_or_default();
+        nodes.iter().any(|node| {
+            let is_list = field(&node.value, "kind")
+                .is_some_and(|kind| matches!(kind, Value::Text(kind) if kind == "DenyList"));
+            let metadata = field(&node.value, "metadata");
+            let is_headed = |name: &&str| metadata.is_some_and(|of| field(of, name).is_some());
+            is_list && METADATA.iter().filter(|name| **name != "name").any(|name| is_headed(&name))
+        })
+    }
+
     /// What it says of itself.
     #[must_use]
     pub fn head(&self) -> &ListHead {
@@ -96,6 +111,22 @@ impl Documents {
         self.hash.update(list.hash);
         self.fetched.push(list.head);
         self.deny_lists.push(list.list);
+    }
+}
+
+/// A field of a map.
+fn field<'v>(of: &'v Value, name: &str) -> Option<&'v Value> {
+    match of {
+        Value::Map(fields) => {
+            let found = fields.iter().find(|(key, _)| key.name == name);
+            found.map(|(_, node)| &node.value)
+        }
+        Value::List(_)
+        | Value::Text(_)
+        | Value::Integer(_)
+        | Value::Bool(_)
+        | Value::Number
+        | Value::Null => None,
     }
 }
 
@@ -226,6 +257,22 @@ mod tests {
         let empty = FetchedList::read("x", text(HEAD, "  {}").as_bytes()).unwrap();
         assert_eq!(empty.entries().count(), 0, "nothing denied any more is a version, too");
         assert_ne!(empty.hash, list.hash);
+    }
+
+    #[test]
+    fn a_list_to_publish_is_told_from_one_of_a_file() {
+        let one = digests(1);
+        for meant in [
+            text(HEAD, &one),
+            text("name: fleet, version: 0", &one),
+            text("expires: never", "  allow: []"),
+        ] {
+            assert!(FetchedList::is_meant(meant.as_bytes()), "{meant}");
+        }
+        let policy = text(HEAD, &one).replace("DenyList", "ImagePolicy");
+        for other in [text("name: own", &one), policy, "[".to_owned(), String::new()] {
+            assert!(!FetchedList::is_meant(other.as_bytes()), "{other}");
+        }
     }
 
     /// Attack B4: what is not understood to the last field is not taken.

@@ -75,6 +75,16 @@ impl Documents {
         files.iter().for_each(|file| reader.add(file.parse()));
         reader.finish()
     }
+
+    /// How many there are of each kind; deny lists that were fetched are among them.
+    #[must_use]
+    pub fn counts(&self) -> DocumentCounts {
+        DocumentCounts {
+            policies: self.documents.len(),
+            deny_lists: self.deny_lists.len(),
+            exceptions: self.exceptions.len(),
+        }
+    }
 }
 
 impl PolicyFile {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::denied::Signatures;
 use crate::image::Digest;
 use crate::policy::evaluate::denial_message::asked;
 use crate::policy::requirement::attestor::{Attestor, AttestorKind};
@@ -9,7 +10,8 @@ use crate::policy::requirement::slsa::Slsa;
 use crate::policy::requirement::solve::Tree;
 use crate::policy::requirement::{Demand, Leaf};
 use crate::policy::sanitize::{bounded, escaped};
-use crate::policy::set::Rule;
+use crate::policy::set::denials::DeniedBy;
+use crate::policy::set::{PolicySet, Rule};
 
 /// Longest condition that is shown, in bytes.
 const CONDITION_SHOWN: usize = 240;
@@ -43,24 +45,53 @@ pub enum Asked {
         /// not the question, or no digest was named.
         #[serde(skip_serializing_if = "Option::is_none")]
         is_met: Option<bool>,
+        /// What denies every signer that it takes, so that nothing signed meets it; none where one
+        /// is left.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        denied: Option<DeniedBy>,
     },
 }
 
 impl Asked {
     /// Whether anything that is signed could meet it: a digest that is named and not listed is not.
     pub(super) fn can_be_met(&self) -> bool {
+        self.is_left(&|one| !matches!(one, Self::Requirement { is_met: Some(false), .. }))
+    }
+
+    /// What denies the signers without whom it cannot be met; none where it can be without them.
+    pub(super) fn denied(&self) -> Option<&DeniedBy> {
+        let is_left = self.is_left(&|one| {
+            !matches!(
+                one,
+                Self::Requirement { is_met: Some(false), .. }
+                    | Self::Requirement { denied: Some(_), .. }
+            )
+        });
+        if is_left { None } else { self.first_denied() }
+    }
+
+    fn first_denied(&self) -> Option<&DeniedBy> {
+        match self {
+            Self::Anything | Self::Nothing => None,
+            Self::AtLeast { of, .. } => of.iter().find_map(Self::first_denied),
+            Self::Requirement { denied, .. } => denied.as_ref(),
+        }
+    }
+
+    /// Whether enough of it is left where of the requirements those are that `is` says.
+    fn is_left(&self, is: &dyn Fn(&Self) -> bool) -> bool {
         match self {
             Self::Anything | Self::Nothing => true,
             Self::AtLeast { count, of } => {
-                of.iter().filter(|one| one.can_be_met()).count() >= *count
+                of.iter().filter(|one| one.is_left(is)).count() >= *count
             }
-            Self::Requirement { is_met, .. } => *is_met != Some(false),
+            Self::Requirement { .. } => is(self),
         }
     }
 }
 
 /// What this policy asks of an image of this digest.
-pub(super) fn of(rule: &Rule, digest: Option<&Digest>) -> Asked {
+pub(super) fn of(set: &PolicySet, rule: &Rule, digest: Option<&Digest>) -> Asked {
     let document = &rule.document;
     if document.only_denies {
         return Asked::Nothing;
@@ -68,13 +99,14 @@ pub(super) fn of(rule: &Rule, digest: Option<&Digest>) -> Asked {
     if document.require.accepts_anything {
         return Asked::Anything;
     }
-    tree(&document.require.tree, rule, digest)
+    tree(&document.require.tree, (set, rule), digest)
 }
 
-fn tree(tree_of: &Tree, rule: &Rule, digest: Option<&Digest>) -> Asked {
+fn tree(tree_of: &Tree, (set, rule): (&PolicySet, &Rule), digest: Option<&Digest>) -> Asked {
     match tree_of {
         Tree::AtLeast(count, of) => {
-            Asked::AtLeast { count: *count, of: of.iter().map(|t| tree(t, rule, digest)).collect() }
+            let of = of.iter().map(|one| tree(one, (set, rule), digest)).collect();
+            Asked::AtLeast { count: *count, of }
         }
         Tree::Leaf(number) => {
             match (rule.document.require.leaves.get(*number), rule.trusts.get(*number)) {
@@ -83,6 +115,7 @@ fn tree(tree_of: &Tree, rule: &Rule, digest: Option<&Digest>) -> Asked {
                     wants: asked(leaf, trust),
                     and: and(leaf),
                     is_met: digest.and_then(|digest| lists(leaf, digest)),
+                    denied: set.every_signer_denied((leaf, trust), Signatures::Any),
                 },
                 _ => Asked::Nothing,
             }

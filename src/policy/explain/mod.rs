@@ -5,6 +5,7 @@
 //! whether an image has what is asked, only a decision says.
 
 mod asked;
+mod denied;
 pub(super) mod listing;
 mod scope;
 mod signing;
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 use super::document::action::{Action, OnUnreachable};
 use super::set::applicable::Applicable;
+use super::set::denials::DeniedBy;
 use super::set::exceptions::{ExceptionStanding, standing};
 use super::set::mode::Mode;
 use super::set::{PolicySet, Rule, Unmatched};
@@ -112,6 +114,14 @@ pub enum Conclusion {
         /// The policy.
         policy: String,
     },
+    /// This policy asks for signatures, and deny lists deny those who may make them.
+    SignersDenied {
+        /// The policy.
+        policy: String,
+        /// The deny list, why and since when.
+        #[serde(flatten)]
+        by: DeniedBy,
+    },
     /// Every one of these policies must be met.
     Demanded {
         /// Their names.
@@ -127,7 +137,11 @@ impl Conclusion {
     pub fn is_final(&self) -> bool {
         matches!(
             self,
-            Self::StruckOff { .. } | Self::Denied { .. } | Self::NotListed { .. } | Self::NoPolicy
+            Self::StruckOff { .. }
+                | Self::Denied { .. }
+                | Self::NotListed { .. }
+                | Self::SignersDenied { .. }
+                | Self::NoPolicy
         )
     }
 }
@@ -180,7 +194,7 @@ impl PolicySet {
                 by,
                 action: Some(document.action),
                 on_unreachable: Some(document.on_unreachable),
-                asks: matches.then(|| asked::of(rule, digest)),
+                asks: matches.then(|| asked::of(self, rule, digest)),
                 denies_digest: digest.is_some_and(|digest| document.denies(digest)),
                 exception: None,
             }
@@ -262,6 +276,11 @@ impl PolicySet {
         let cannot = |d: &&ExplainedDocument| d.asks.as_ref().is_some_and(|a| !a.can_be_met());
         if let Some(document) = matching().filter(enforces).find(cannot) {
             return Conclusion::NotListed { policy: document.name.clone() };
+        }
+        let denied =
+            |d: &ExplainedDocument| Some((d.name.clone(), d.asks.as_ref()?.denied()?.clone()));
+        if let Some((policy, by)) = matching().filter(enforces).find_map(denied) {
+            return Conclusion::SignersDenied { policy, by };
         }
         let policies: Vec<String> =
             matching().filter(enforces).filter(demands).map(|d| d.name.clone()).collect();

@@ -1,9 +1,13 @@
 //! [`SigningWay`]: how an image would come to have what a requirement asks, for who signs it.
 
+use super::denied::{Signatures, attestor};
 use crate::evidence::Name;
 use crate::policy::requirement::attestor::{Attestor, AttestorKind};
+use crate::policy::requirement::certificate_identity::CertificateIdentity;
+use crate::policy::requirement::trust::LeafTrust;
 use crate::policy::requirement::{Demand, Leaf};
 use crate::policy::sanitize::escaped;
+use crate::policy::set::denials::DeniedBy;
 use crate::policy::set::{PolicySet, Rule};
 
 /// What is to be made, by whom and where it goes. Texts are escaped.
@@ -23,7 +27,7 @@ pub struct SigningWay {
     pub needs_timestamp: bool,
 }
 
-/// Who signs. Of several that may, the first that the policy names.
+/// Who signs. Of several that may, the first that the policy names and no deny list denies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SigningParty {
     /// The holder of the key of which this file has the public half; none where the policy names
@@ -33,6 +37,8 @@ pub enum SigningParty {
     Keyless(String),
     /// The holder of a certificate of an own authority, as the policy describes it.
     Certificate(String),
+    /// Nobody: what denies every signer that the policy names.
+    Nobody(DeniedBy),
 }
 
 impl PolicySet {
@@ -42,12 +48,38 @@ impl PolicySet {
     pub fn signing_way(&self, name: &Name, policy: &str, requirement: &str) -> Option<SigningWay> {
         let rule = self.rules.iter().find(|rule| rule.document.name == policy)?;
         let leaves = &rule.document.require.leaves;
-        let leaf = leaves.iter().find(|leaf| leaf.name == requirement)?;
-        way(rule, leaf, name)
+        let number = leaves.iter().position(|leaf| leaf.name == requirement)?;
+        let (leaf, trust) = (leaves.get(number)?, rule.trusts.get(number)?);
+        let by = match self.every_signer_denied((leaf, trust), Signatures::New) {
+            Some(by) => SigningParty::Nobody(by),
+            None => self.party(attestor(leaf)?, trust),
+        };
+        way((rule, leaf), by, name)
+    }
+
+    /// Who signs, of those that are left.
+    fn party(&self, attestor: &Attestor, trust: &LeafTrust) -> SigningParty {
+        let identity = |any_of: &[CertificateIdentity]| {
+            let counts =
+                |one: &&CertificateIdentity| self.identity_denied(one, Signatures::New).is_none();
+            let first = any_of.iter().find(counts);
+            first.map(|one| escaped(&one.describe())).unwrap_or_default()
+        };
+        match &attestor.kind {
+            AttestorKind::Key(_) => {
+                let mut keys = trust.trials.iter().filter_map(|trial| trial.key.as_ref());
+                let first = keys.find(|key| self.key_denied(key, Signatures::New).is_none());
+                SigningParty::Key(first.and_then(|key| key.file.as_deref()).map(escaped))
+            }
+            AttestorKind::Keyless(any_of) => SigningParty::Keyless(identity(any_of)),
+            AttestorKind::Certificate { subjects, .. } => {
+                SigningParty::Certificate(identity(subjects))
+            }
+        }
     }
 }
 
-fn way(rule: &Rule, leaf: &Leaf, name: &Name) -> Option<SigningWay> {
+fn way((rule, leaf): (&Rule, &Leaf), by: SigningParty, name: &Name) -> Option<SigningWay> {
     let (attestor, predicate_types) = match &leaf.demand {
         Demand::Digest(_) => return None,
         Demand::Signature { attestor, .. } => (attestor, None),
@@ -62,24 +94,10 @@ fn way(rule: &Rule, leaf: &Leaf, name: &Name) -> Option<SigningWay> {
         policy: escaped(&rule.document.name),
         requirement: escaped(&leaf.name),
         predicate_types,
-        by: party(attestor),
+        by,
         repository: repository
             .filter(|one| own.as_ref() != Some(*one))
             .map(|one| escaped(&one.to_string())),
         needs_timestamp: attestor.demands.timestamps > 0,
     })
-}
-
-fn party(attestor: &Attestor) -> SigningParty {
-    let identity =
-        |any_of: &[crate::policy::requirement::certificate_identity::CertificateIdentity]| {
-            any_of.first().map(|one| escaped(&one.describe())).unwrap_or_default()
-        };
-    match &attestor.kind {
-        AttestorKind::Key(_) => {
-            SigningParty::Key(attestor.kind.key_files().first().map(|file| escaped(&file.name)))
-        }
-        AttestorKind::Keyless(any_of) => SigningParty::Keyless(identity(any_of)),
-        AttestorKind::Certificate { subjects, .. } => SigningParty::Certificate(identity(subjects)),
-    }
 }

@@ -107,6 +107,7 @@ fn what_is_asked_is_a_tree_and_a_digest_is_looked_up() {
         wants: "one of the 1 digests listed".to_owned(),
         and: Vec::new(),
         is_met: Some(is_met),
+        denied: None,
     };
     let expected = Asked::AtLeast { count: 1, of: vec![leaf("digest", false), leaf("n", true)] };
     assert_eq!(explanation.documents[0].asks, Some(expected));
@@ -116,6 +117,51 @@ fn what_is_asked_is_a_tree_and_a_digest_is_looked_up() {
     let explanation = explained(&policy("a", &spec), &format!("a.test/x@{third}"), None);
     assert_eq!(explanation.outcome, Conclusion::NotListed { policy: "a".to_owned() });
     assert!(explanation.outcome.is_final());
+}
+
+/// `openssl pkey -pubin -outform der | sha256sum` of the key in [`SIGNED`].
+const FINGERPRINT: &str = "sha256:06e3fd8fda29bb60ab59557de61edb0aecdb231134be30e75b455f8e1b792fa9";
+/// A requirement that a key must have signed.
+const SIGNED: &str = "{name: build, key: {pem: \"-----BEGIN PUBLIC \
+     KEY-----\\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\\n-----END PUBLIC \
+     KEY-----\\n\"}}";
+
+/// What nobody can sign any more is not asked for as if somebody could, and nobody is told to.
+#[test]
+fn a_denied_signer_is_named_and_signs_nothing_new() {
+    let denying = |more: &str| {
+        format!(
+            "apiVersion: sealgate/v1\nkind: DenyList\nmetadata: {{name: d}}\nspec: {{keys: \
+             [{{fingerprint: '{FINGERPRINT}', reason: leaked, date: 2026-01-01T00:00:00Z{more}}}]}}\n"
+        )
+    };
+    let alone = policy("a", &format!("images: [\"a.test/x\"]; require: {SIGNED}"));
+    let of = |policy: &str, list: &str| explained(&[policy, list].concat(), "a.test/x:1", None);
+    let Conclusion::SignersDenied { policy: name, by } = of(&alone, &denying("")).outcome else {
+        panic!("{:?}", of(&alone, &denying("")));
+    };
+    assert_eq!((name.as_str(), by.list.as_str(), by.why.as_str()), ("a", "d", "leaked"));
+    // What it is proven to have signed before still counts.
+    let earlier = denying(", signedAfter: 2026-01-01T00:00:00Z");
+    let demanded = Conclusion::Demanded { policies: vec!["a".to_owned()] };
+    assert_eq!(of(&alone, &earlier).outcome, demanded);
+    // Another way is left.
+    let spec = format!(
+        "images: [\"a.test/x\"]; require: {{any: [{SIGNED}, {{digest: {{anyOf: \
+                        [\"{DIGEST}\"]}}}}]}}"
+    );
+    assert_eq!(of(&policy("a", &spec), &denying("")).outcome, demanded);
+    let name = Name::Known(Reference::parse("a.test/x:1").unwrap());
+    let party = |list: &str| {
+        let (set, _) = set(&[alone.as_str(), list].concat());
+        set.signing_way(&name, "a", "build").unwrap().by
+    };
+    assert_eq!(party(""), SigningParty::Key(None));
+    assert!(matches!(party(&denying("")), SigningParty::Nobody(_)));
+    assert!(
+        matches!(party(&earlier), SigningParty::Nobody(_)),
+        "a new signature counts for nothing"
+    );
 }
 
 proptest! {

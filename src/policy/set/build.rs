@@ -37,6 +37,7 @@ impl PolicySet {
         material: Material,
         unmatched: Unmatched,
     ) -> Result<Self, Vec<PolicyError>> {
+        let counts = documents.counts();
         let generation = generation(documents.hash, unmatched);
         let trust_generation = trust_generation(&material);
         let mut trusts = Trusts::default();
@@ -59,6 +60,7 @@ impl PolicySet {
         let denials = Denials::new(documents.deny_lists);
         let exceptions = Exceptions::new(documents.exceptions, EXCEPTION_SPAN);
         Ok(Self {
+            counts,
             rules,
             trusts,
             unmatched,

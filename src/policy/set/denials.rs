@@ -13,6 +13,7 @@ use crate::evidence::{Name, Subject};
 use crate::image::Digest;
 use crate::policy::document::deny_entry::{Denied, DenyEntry};
 use crate::policy::document::deny_list::DenyList;
+use crate::policy::requirement::certificate_identity::CertificateIdentity;
 use crate::policy::requirement::matcher::Matcher;
 use crate::policy::sanitize::escaped;
 use crate::policy::scope::automaton::Automaton;
@@ -185,6 +186,22 @@ impl Denials {
         })
     }
 
+    /// The entries that name every certificate of an identity that a policy takes, and until when what
+    /// its holder signed still counts.
+    pub(in crate::policy) fn identity(
+        &self,
+        taken: &CertificateIdentity,
+    ) -> impl Iterator<Item = (&Listed, Option<Timestamp>)> {
+        let of = |identity: &&DeniedIdentity| identity.takes_in(taken);
+        let listed = |identity: &DeniedIdentity| self.entries.get(identity.entry);
+        self.identities.iter().filter(of).filter_map(listed).map(|listed| {
+            let Denied::Identity { signed_after, .. } = &listed.entry.denied else {
+                return (listed, None);
+            };
+            (listed, *signed_after)
+        })
+    }
+
     /// Whether the name is in a denied repository. A name that is not known is in none: what has no
     /// name runs by a rule that lists its digest, and by nothing else.
     pub(in crate::policy) fn name(&self, name: &Name) -> Option<&Listed> {
@@ -272,6 +289,20 @@ impl Denials {
 }
 
 impl DeniedIdentity {
+    /// Whether whatever fits the identity of a policy is denied. Of two expressions it is known only
+    /// where they are the same.
+    fn takes_in(&self, taken: &CertificateIdentity) -> bool {
+        let takes = |denied: &Option<Matcher>, taken: &Matcher| match (denied, taken) {
+            (None | Some(Matcher::Any), _) => true,
+            (Some(denied), Matcher::Exact(text)) => is_named(denied, text),
+            (Some(denied @ Matcher::Pattern(_)), Matcher::Pattern(_)) => {
+                denied.wanted() == taken.wanted()
+            }
+            (Some(Matcher::Exact(_)), Matcher::Pattern(_)) | (Some(_), Matcher::Any) => false,
+        };
+        takes(&self.issuer, &taken.issuer) && takes(&self.subject, &taken.subject)
+    }
+
     /// Whether it is this certificate's: one of its names, and its issuer, where they are asked.
     fn is_of(&self, certificate: &Certificate) -> bool {
         let issuer = self.issuer.as_ref().is_none_or(|wanted| {

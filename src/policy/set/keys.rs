@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::PolicySet;
 use super::denials::DeniedBy;
+use super::{PolicySet, Rule};
+use crate::policy::requirement::trust::RuleKey;
 use crate::verify::{KeyId, PublicKey};
 
 /// One key.
@@ -25,6 +26,9 @@ pub struct ListedKey {
     pub inline: bool,
     /// The policies that take signatures by it.
     pub policies: BTreeSet<String>,
+    /// The fetched deny lists that are taken where it signed them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub deny_lists: BTreeSet<String>,
     /// The deny lists that name it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub denied: Vec<DeniedKey>,
@@ -47,17 +51,28 @@ impl PolicySet {
     #[must_use]
     pub fn keys(&self) -> Vec<ListedKey> {
         let mut keys: BTreeMap<&KeyId, ListedKey> = BTreeMap::new();
-        for rule in &self.rules {
-            let trials = rule.trusts.iter().flat_map(|trust| &trust.trials);
-            for named in trials.filter_map(|trial| trial.key.as_ref()) {
-                let Some(key) = self.trusts.key_of(&named.id) else { continue };
-                let listed = keys.entry(&named.id).or_insert_with(|| self.listed_key(key));
-                listed.files.extend(named.file.clone());
-                listed.inline |= named.file.is_none();
-                listed.policies.insert(rule.document.name.clone());
-            }
+        for (rule, named, key) in self.named_keys() {
+            let listed = keys.entry(&named.id).or_insert_with(|| self.listed_key(key));
+            listed.files.extend(named.file.clone());
+            listed.inline |= named.file.is_none();
+            listed.policies.insert(rule.document.name.clone());
         }
         keys.into_values().collect()
+    }
+
+    /// Every key that a policy names, each time, and the file that it is named by.
+    pub fn key_files(&self) -> impl Iterator<Item = (Option<&str>, &PublicKey)> {
+        self.named_keys().map(|(_, named, key)| (named.file.as_deref(), key))
+    }
+
+    fn named_keys(&self) -> impl Iterator<Item = (&Rule, &RuleKey, &PublicKey)> {
+        self.rules.iter().flat_map(move |rule| {
+            let trials = rule.trusts.iter().flat_map(|trust| &trust.trials);
+            trials.filter_map(move |trial| {
+                let named = trial.key.as_ref()?;
+                Some((rule, named, self.trusts.key_of(&named.id)?))
+            })
+        })
     }
 
     /// A key, whether a policy names it or not, without files and policies.
@@ -75,6 +90,7 @@ impl PolicySet {
             files: BTreeSet::new(),
             inline: false,
             policies: BTreeSet::new(),
+            deny_lists: BTreeSet::new(),
             denied: denied.collect(),
         }
     }

@@ -23,6 +23,7 @@ use crate::image::Digest;
 
 use super::document::Document;
 use super::document::head::ListHead;
+use super::document::reader::DocumentCounts;
 use super::requirement::solve::SatisfiedBy;
 use super::requirement::trust::{LeafTrust, Trusts};
 use super::sanitize::{bounded, escaped};
@@ -54,6 +55,7 @@ pub enum Unmatched {
 /// A whole policy: every document, every key. Immutable and shareable between threads.
 #[derive(Debug)]
 pub struct PolicySet {
+    counts: DocumentCounts,
     pub(super) rules: Vec<Rule>,
     pub(super) trusts: Trusts,
     pub(super) unmatched: Unmatched,
@@ -123,6 +125,12 @@ impl PolicySet {
     #[must_use]
     pub fn trust_generation(&self) -> &str {
         &self.trust_generation
+    }
+
+    /// How many documents there are of each kind; deny lists that were fetched are among them.
+    #[must_use]
+    pub fn counts(&self) -> DocumentCounts {
+        self.counts
     }
 
     /// How many policies there are.

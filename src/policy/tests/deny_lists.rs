@@ -7,7 +7,8 @@ use super::support::{
 };
 use crate::evidence::Pod;
 use crate::policy::{
-    Case, Class, Documents, Finding, PolicyFault, PolicyFile, PolicySet, Reason, Unmatched, Verdict,
+    Case, Class, Conclusion, Documents, Finding, PolicyFault, PolicyFile, PolicySet, Reason,
+    Unmatched, Verdict,
 };
 use crate::verify::VerificationCache;
 
@@ -226,6 +227,36 @@ fn attack_c3_denied_holders_certificates_and_log_entries_count_nowhere() {
         format!("logIndexes: [{{index: {}, {SINCE}}}]", index + 1),
     ] {
         assert_permitted(judged(&spec));
+    }
+}
+
+/// What is said of an identity before anybody signs: it is denied where every certificate that fits
+/// it is, and where what it signed earlier still counts it is not.
+#[test]
+fn an_identity_is_denied_beforehand_where_every_certificate_of_it_is() {
+    let name = "registry.example.test/prod/keyless:v1";
+    let reference = crate::image::Reference::parse(name).unwrap();
+    let is_denied = |spec: &str| {
+        let name = "deny.yaml".to_owned();
+        let list = PolicyFile { name, bytes: list(spec).into_bytes() };
+        let documents = Documents::parse(&[document(&keyless("release", &[ACME])), list]).unwrap();
+        let patterns = documents.patterns();
+        let set = PolicySet::build(documents, material(), Unmatched::Deny).unwrap();
+        let asked = (&reference, &Pod::default());
+        let explanation = set.explain(asked, &patterns, at("2025-06-02T12:00:00Z"));
+        matches!(explanation.outcome, Conclusion::SignersDenied { .. })
+    };
+    let issuer = "issuer: 'https://TOKEN.actions.githubusercontent.com/'";
+    let subject = "subjectRegExp: 'https://github\\.com/acme/.*'";
+    for (named, denied) in [
+        (issuer.to_owned(), true),
+        (subject.to_owned(), true),
+        (format!("{issuer}, {subject}"), true),
+        (format!("{issuer}, subject: other"), false),
+        ("issuer: 'https://other.test'".to_owned(), false),
+        (format!("{issuer}, signedAfter: 2025-06-01T00:00:00Z"), false),
+    ] {
+        assert_eq!(is_denied(&format!("identities: [{{{named}, {SINCE}}}]")), denied, "{named}");
     }
 }
 
