@@ -382,7 +382,7 @@ fn load(config: &Path, in_force: &dyn Fn() -> BTreeMap<String, InForce>) -> Read
         let refused = |problem| loader::LoadError { problems: vec![problem] };
         let loaded = loaded.and_then(|loaded| {
             let restored = deny_fetch::restore(&options, &loaded.lists, &lists);
-            Ok((restored.map_err(refused)?, loaded))
+            Ok((restored.map_err(|problem| refused(*problem))?, loaded))
         });
         let loaded = match loaded {
             Ok((true, _)) => continue,

@@ -53,7 +53,7 @@ pub fn restore(
     options: &loader::Options,
     read: &[KeptRead],
     in_force: &BTreeMap<String, InForce>,
-) -> Result<bool, Problem> {
+) -> Result<bool, Box<Problem>> {
     let folder = ListFolder::new(&options.fetched);
     let mut is_any = false;
     for list in read {
@@ -75,7 +75,7 @@ pub fn restore(
         let why = fault.as_ref().map_or_else(|| "nothing was kept".to_owned(), ToString::to_string);
         put_back(&folder, &list.name, known, remembered.as_ref()).map_err(|fault| {
             let fault = Some(ListFault::Files(fault));
-            Problem::DenyList { name: list.name.clone(), fault }
+            Box::new(Problem::DenyList { name: list.name.clone(), fault })
         })?;
         is_any = true;
         let (list, version) = (&list.name, known.known.version);

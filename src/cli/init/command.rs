@@ -82,7 +82,8 @@ fn ready(names: &[String], out: Option<&Path>, settings: &Settings, screen: &mut
         fetch.iter().for_each(|line| screen.complain(&format!("  {line}")));
         return Exit::Unable;
     }
-    match write_new(out.unwrap_or(settings.policy.policies.written()), &files, out.is_some()) {
+    let into = out.unwrap_or_else(|| settings.policy.policies.written());
+    match write_new(into, &files, out.is_some()) {
         Ok(written) => told(&written, &fetch, screen),
         Err(why) => {
             screen.complain(&why);

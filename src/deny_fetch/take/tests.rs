@@ -65,7 +65,7 @@ impl Node {
 
     /// What a reload would do to the files in a process that has this in force: whether they were put
     /// right.
-    fn restored(&self, in_force: &InForce) -> Result<bool, Problem> {
+    fn restored(&self, in_force: &InForce) -> Result<bool, Box<Problem>> {
         let read = loader::load(&self.options, &TrustOptions::default()).unwrap().lists;
         let in_force = [("fleet".to_owned(), in_force.clone())].into();
         crate::deny_fetch::restore(&self.options, &read, &in_force)
@@ -234,7 +234,7 @@ fn a_list_that_cannot_be_put_back_holds_the_reload_up() {
     fs::write(node.folder().list_file("fleet"), &older).unwrap();
     // Root writes anywhere: what is in the way is a folder of the name that is written beside.
     fs::create_dir_all(node.options.fetched.join(".fleet.list.json.new/x")).unwrap();
-    let refused = node.restored(&newer);
+    let refused = node.restored(&newer).map_err(|problem| *problem);
     assert!(
         matches!(refused, Err(Problem::DenyList { fault: Some(ListFault::Files(_)), .. })),
         "{refused:?}"

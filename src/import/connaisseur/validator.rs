@@ -280,10 +280,11 @@ fn demand(
     let rest = threshold.saturating_sub(demands.len());
     if rest > 0 {
         let others = names.difference(&options.required).filter_map(by_name).collect();
-        match DraftDemand::at_least(rest, others) {
-            DraftDemand::Reject => return DraftDemand::Reject,
-            others => demands.push(others),
+        let others = DraftDemand::at_least(rest, others);
+        if matches!(others, DraftDemand::Reject) {
+            return others;
         }
+        demands.push(others);
     }
     DraftDemand::all(demands)
 }
