@@ -69,6 +69,7 @@ const IN_THE_MIDDLE: usize = 6;
 /// Connaisseur's own way to the rule that decides, by its source (`Config.MatchingRule`,
 /// `NewMatch`, `Match.Compare`).
 fn decides(patterns: &[&str], image: &str) -> Option<usize> {
+    type Rank = (usize, Vec<usize>, Vec<usize>);
     let fold = |text: &str| match text.split_once('/') {
         Some((host, rest))
             if host.contains(['.', ':']) || host.eq_ignore_ascii_case("localhost") =>
@@ -79,7 +80,7 @@ fn decides(patterns: &[&str], image: &str) -> Option<usize> {
     };
     let shared =
         |one: &str, two: &str| one.bytes().zip(two.bytes()).take_while(|(a, b)| a == b).count();
-    let mut best: Option<(usize, (usize, Vec<usize>, Vec<usize>))> = None;
+    let mut best: Option<(usize, Rank)> = None;
     for (number, pattern) in patterns.iter().enumerate() {
         if !matches(format!("*{}*", fold(pattern)).as_bytes(), image.as_bytes()) {
             continue;
