@@ -60,7 +60,7 @@ impl<'g> Glob<'g> {
             omission,
         };
         // Every full name has a colon, before its tag or in its digest.
-        if !text.is_empty() && text.trim_matches('*').trim_end_matches([':', '*']).is_empty() {
+        if !text.is_empty() && matches!(text.trim_matches('*'), "" | ":") {
             return everything(None);
         }
         let unsaid = || Some(Omission::Pattern { got: text.to_owned() });

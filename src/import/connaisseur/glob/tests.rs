@@ -57,7 +57,7 @@ fn what_no_pattern_says_is_about_more() {
         ("ghcr.io/acme/app@sha256:*", "ghcr.io/acme/app"),
         ("ghcr.io/acme/app:co*", "ghcr.io/acme/app"),
         ("ghcr.io/acme/*:co*", "ghcr.io/acme/**"),
-        ("ghcr.io/acme/a*b", "ghcr.io/acme/**"),
+        ("ghcr.io/acme/a*b", "*ghcr.io/acme/**"),
         ("registry-1.docker.io/library/*", "*registry-1.docker.io/library/**"),
         ("ghcr.i*/acme", "**"),
         ("ghcr.io/*/app", "**"),
@@ -67,7 +67,7 @@ fn what_no_pattern_says_is_about_more() {
         ("nginx:1*", "**"),
         ("@sha256:*", "**"),
         ("ghcr.io//a", "**"),
-        ("/", "**"),
+        ("*:*:*", "**"),
     ] {
         let found = glob(text);
         assert_eq!(found.images.first().map(String::as_str), Some(images), "{text}");
@@ -84,7 +84,7 @@ fn the_more_specific_of_two() {
     for (wide, narrow) in [
         ("*:*", "docker.io/*"),
         ("docker.io/*", "docker.io/securesystemsengineering/*"),
-        ("*/*/*", "docker.io/securesystemsengineering/*/*"),
+        ("*/library/*", "docker.io/library/nginx/*"),
         ("ghcr.io/s*", "ghcr.io/sample"),
         ("ghcr.io/sample", "ghcr.io/sample*"),
         ("ghcr.io/*", "ghcr.io/*:*"),
