@@ -259,8 +259,9 @@ const PARTS: &[(&str, &[Part])] = &[
         &[
             ("made", &[]),
             ("record", &["."]),
+            ("restore", &["."]),
             ("sandbox", &["."]),
-            ("calls", &[".", "made", "record", "sandbox"]),
+            ("calls", &[".", "made", "record", "restore", "sandbox"]),
             ("watch", &[".", "made", "record"]),
             ("subjects", &["."]),
         ],

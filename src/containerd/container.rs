@@ -18,6 +18,9 @@ use crate::proto::containerd::services::containers::v1 as api;
 const CALL: &str = "Containers/Get";
 /// Where the CRI keeps its notes on a container (containerd, `internal/cri/labels`).
 const NOTES: &str = "io.cri-containerd.container.metadata";
+/// The annotation that containerd gives to a container that it restores
+/// (`internal/cri/server/container_checkpoint_linux.go`).
+const RESTORED: &str = "restored";
 /// The version of those notes, the same since containerd 1.0
 /// (`internal/cri/store/container/metadata.go`).
 const NOTES_VERSION: &str = "v1";
@@ -73,6 +76,8 @@ pub struct CreatedWith {
     pub name: String,
     /// Its image volumes.
     pub volumes: Vec<Volume>,
+    /// Whether containerd restored it from a checkpoint, of which nothing else is noted.
+    pub is_restored: bool,
 }
 
 /// An image volume that was asked for.
@@ -174,6 +179,8 @@ struct Config {
     image: Spelled,
     #[serde(default)]
     mounts: Vec<Mount>,
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -207,7 +214,7 @@ impl TryFrom<Notes> for CreatedWith {
         if notes.version != NOTES_VERSION {
             return Err(malformed("container notes of an unknown version"));
         }
-        let Config { metadata, image, mounts } = notes.metadata.config;
+        let Config { metadata, image, mounts, annotations } = notes.metadata.config;
         let id = Digest::parse(&notes.metadata.image_ref).map_err(|_| {
             malformed("an image id that is not a sha256 digest in its container notes")
         })?;
@@ -217,6 +224,7 @@ impl TryFrom<Notes> for CreatedWith {
             user_specified_image: some(image.user_specified_image),
             name: metadata.name,
             volumes: mounts.into_iter().filter_map(volume).collect(),
+            is_restored: annotations.is_some_and(|annotations| annotations.contains_key(RESTORED)),
         })
     }
 }
@@ -297,6 +305,7 @@ mod tests {
             user_specified_image: Some("app:1".to_owned()),
             name: "main".to_owned(),
             volumes: vec![volume],
+            is_restored: false,
         };
         assert_eq!(container.created_with, Some(created));
     }

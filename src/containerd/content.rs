@@ -72,8 +72,8 @@ impl Content {
         &self.layers
     }
 
-    /// Whether any document on the way is marked as a checkpoint, which containerd restores rather
-    /// than runs (fact C8).
+    /// Whether any document on the way, or the config, is marked as a checkpoint, which containerd
+    /// restores rather than runs (fact C8).
     #[must_use]
     pub fn is_checkpoint(&self) -> bool {
         self.checkpoint
@@ -111,7 +111,7 @@ impl Runtime {
             id: id.clone(),
             chain_id: config.chain_id().clone(),
             layers: path.manifest.layers.into_iter().map(|layer| layer.digest).collect(),
-            checkpoint: path.checkpoint,
+            checkpoint: path.checkpoint || config.is_checkpoint(),
             documents: path.documents,
         })
     }

@@ -54,6 +54,7 @@ pub struct Proven {
     container: String,
     created: Duration,
     root: Digest,
+    is_restored: bool,
 }
 
 impl Proven {
@@ -73,6 +74,13 @@ impl Proven {
     #[must_use]
     pub fn root(&self) -> &Digest {
         &self.root
+    }
+
+    /// Whether containerd restored it from a checkpoint: then more goes on in it than its root
+    /// filesystem says (fact C8).
+    #[must_use]
+    pub const fn is_restored(&self) -> bool {
+        self.is_restored
     }
 }
 
@@ -132,6 +140,7 @@ impl Runtime {
             container: container.id.clone(),
             created: container.created,
             root: expected.root.clone(),
+            is_restored: container.created_with.as_ref().is_some_and(|it| it.is_restored),
         })
     }
 
@@ -331,6 +340,7 @@ mod tests {
             user_specified_image: None,
             name: String::new(),
             volumes: Vec::new(),
+            is_restored: false,
         };
         container.created_with = Some(note(chain("id")));
         assert_eq!(noted(&container, &chain("id")), Ok(()));

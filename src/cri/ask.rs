@@ -7,11 +7,16 @@
 
 use std::time::Instant;
 
+use super::{Refusal, canary};
 pub use crate::audit::Call;
-use crate::containerd::CreatedWith;
-use crate::evidence::{ImageUse, Pod};
+use crate::containerd::{CreatedWith, Image};
+use crate::evidence::{ImageUse, Name, Pod};
 use crate::image::{Digest, Reference, ReferenceError};
 use crate::registry::{Access, AuthConfig, Credentials, CredentialsError};
+
+/// Most names under which one image must pass, and most digests that are tried under one name. A
+/// real image has a handful; each costs a judgement.
+pub(super) const NAMES_MAX: usize = 32;
 
 /// An image that is to be pulled.
 #[derive(Debug, Clone)]
@@ -158,6 +163,36 @@ pub fn asked_names(ask: &LocalImageRequest) -> Result<AskedNames, ReferenceError
         }
     }
     Ok(if names.is_empty() { AskedNames::ByIdAlone } else { AskedNames::Named(names) })
+}
+
+/// Which names must pass: the ones asked for, or for an id alone every one that the runtime lists
+/// (fact C13).
+pub(super) fn names_to_pass(asked: &AskedNames, image: &Image) -> Result<Vec<Name>, Refusal> {
+    if let AskedNames::Named(names) = asked {
+        return Ok(names.iter().cloned().map(Name::Known).collect());
+    }
+    let mut names: Vec<Name> = Vec::new();
+    for text in image.tags.iter().chain(&image.digests) {
+        // A name that cannot be read matches like one that is not known: every enforcing document.
+        let name = Reference::parse(text).map_or(Name::Unknown, Name::Known);
+        if let Name::Known(reference) = &name {
+            canary::not_reserved(reference)?;
+        }
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if names.len() > NAMES_MAX {
+        return Err(Refusal::TooMany {
+            what: "names of one image",
+            got: names.len(),
+            limit: NAMES_MAX,
+        });
+    }
+    if names.is_empty() {
+        names.push(Name::Unknown);
+    }
+    Ok(names)
 }
 
 #[cfg(test)]

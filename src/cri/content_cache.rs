@@ -22,8 +22,12 @@ impl ContentCache {
         Self { contents: Mutex::new(Memory::new(most)), ttl, clock }
     }
 
-    /// Remembers which content an id is, as proven when it stood under `repository`.
+    /// Remembers which content an id is, as proven when it stood under `repository`; not of a
+    /// checkpoint, of which more is to be proven each time.
     pub(super) fn remember(&self, repository: &Repository, content: &Content) {
+        if content.is_checkpoint() {
+            return;
+        }
         let expires = self.clock.steady() + self.ttl;
         let key = (repository.clone(), content.id().clone());
         self.contents().put(key, Arc::new(content.without_documents()), expires);

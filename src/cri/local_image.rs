@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use super::ask::{AskedNames, ImageString, LocalImageRequest, asked_names};
+use super::ask::{
+    AskedNames, ImageString, LocalImageRequest, NAMES_MAX, asked_names, names_to_pass,
+};
 use super::{Gate, Refusal, canary};
 use crate::containerd::{Content, Image};
 use crate::decision::cache::CachedPermit;
@@ -18,10 +20,6 @@ use crate::image::{Digest, Reference, Repository};
 use crate::policy::PolicySet;
 use crate::registry::Access;
 use crate::sources::Hint;
-
-/// Most names under which one image must pass, and most digests that are tried under one name. A
-/// real image has a handful; each costs a judgement.
-const NAMES_MAX: usize = 32;
 
 /// The right to create a container from, or to mount, one image.
 #[derive(Debug, Clone)]
@@ -103,6 +101,16 @@ struct Local<'a> {
     set: &'a Arc<PolicySet>,
     image: &'a Image,
     reach: Reach,
+    as_what: Use,
+}
+
+/// What is to become of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// A container is made of it, or it is mounted: it is no checkpoint.
+    Run,
+    /// A container is restored from it: it is a checkpoint that policies let be restored.
+    Restore,
 }
 
 /// One name's way to pass.
@@ -135,6 +143,17 @@ impl Gate {
         set: &Arc<PolicySet>,
         timings: &mut Timings,
     ) -> Result<LocalPermit, Refusal> {
+        self.admit_as((reach, Use::Run), ask, set, timings).await
+    }
+
+    /// The same, for this use.
+    pub(super) async fn admit_as(
+        &self,
+        (reach, as_what): (Reach, Use),
+        ask: &LocalImageRequest,
+        set: &Arc<PolicySet>,
+        timings: &mut Timings,
+    ) -> Result<LocalPermit, Refusal> {
         if ask.image.is_empty() {
             return Err(Refusal::BadRequest { why: "no image is named".to_owned() });
         }
@@ -156,7 +175,8 @@ impl Gate {
         let names = names_to_pass(&asked, &image)?;
         let mut passed = Vec::new();
         for name in names {
-            passed.push(self.pass(&Local { ask, set, image: &image, reach }, name, timings).await?);
+            let local = Local { ask, set, image: &image, reach, as_what };
+            passed.push(Box::pin(self.pass(&local, name, timings)).await?);
         }
         permit_of(passed).ok_or_else(|| Refusal::NotPresent { image: ask.image.clone() })
     }
@@ -201,13 +221,13 @@ impl Gate {
         name: Name,
         timings: &mut Timings,
     ) -> Result<Passed, Refusal> {
-        let Local { ask, set, image, reach } = *local;
+        let Local { ask, set, image, reach, as_what } = *local;
         let (targets, origin) = self.targets(image, &name).await?;
         let (mut refusal, mut unchecked, mut is_denied) = (None, None, false);
         for target in targets {
             timings.note_target(&target);
-            let content = match timings.time("prove", self.prove_content(&target, &image.id)).await
-            {
+            let proving = self.prove_for(as_what, (ask, set), (&name, &target, &image.id));
+            let content = match timings.time("prove", proving).await {
                 Ok(content) => Arc::new(content),
                 // A checkpoint under one of the image's digests is what the runtime may restore
                 // under any of them.
@@ -389,36 +409,6 @@ fn permit_of(passed: Vec<Passed>) -> Option<LocalPermit> {
     let provenance = provenances.min_by_key(|provenance| provenance.fetched);
     let admissions = passed.into_iter().map(|name| name.admission).collect();
     Some(LocalPermit { content, admissions, cached, provenance })
-}
-
-/// Which names must pass: the ones asked for, or for an id alone every one that the runtime lists
-/// (fact C13).
-pub(super) fn names_to_pass(asked: &AskedNames, image: &Image) -> Result<Vec<Name>, Refusal> {
-    if let AskedNames::Named(names) = asked {
-        return Ok(names.iter().cloned().map(Name::Known).collect());
-    }
-    let mut names: Vec<Name> = Vec::new();
-    for text in image.tags.iter().chain(&image.digests) {
-        // A name that cannot be read matches like one that is not known: every enforcing document.
-        let name = Reference::parse(text).map_or(Name::Unknown, Name::Known);
-        if let Name::Known(reference) = &name {
-            canary::not_reserved(reference)?;
-        }
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    if names.len() > NAMES_MAX {
-        return Err(Refusal::TooMany {
-            what: "names of one image",
-            got: names.len(),
-            limit: NAMES_MAX,
-        });
-    }
-    if names.is_empty() {
-        names.push(Name::Unknown);
-    }
-    Ok(names)
 }
 
 fn digests_under(image: &Image, repository: &Repository) -> Vec<Digest> {

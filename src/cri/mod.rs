@@ -21,6 +21,7 @@ mod pending_pulls;
 mod proven_memory;
 mod pull_decision;
 mod record;
+mod restore;
 mod sandbox;
 mod subjects;
 mod tag_naming;

@@ -14,6 +14,9 @@ use std::time::Duration;
 /// How long a create counts after the runtime gave no answer: it may go on for a while after the
 /// gate has given up on it.
 const UNANSWERED_LIFE: Duration = Duration::from_secs(30);
+/// The name by which containerd (2.1.9) asks about every container that it restores from a
+/// checkpoint, whatever its own is.
+const RESTORED: &str = "containerd";
 /// Most creates without an answer that still count: a runtime that answers none of a node's pods
 /// leaves one for each try of each.
 const UNANSWERED_MAX: usize = 1024;
@@ -33,6 +36,8 @@ struct Create {
     /// Whole: a part of it could mean another one by now.
     sandbox_id: String,
     name: String,
+    /// Whether it is restored from a checkpoint.
+    is_restored: bool,
     /// The container that the runtime asked about: it makes one for one call.
     asked: Option<String>,
     is_unanswered: bool,
@@ -56,6 +61,15 @@ impl PendingCreates {
     /// Notes that the runtime is about to be told to make a container of this name in the sandbox of
     /// this whole id.
     pub(super) fn begin(self: &Arc<Self>, sandbox_id: &str, name: &str) -> Pending {
+        self.begin_as(sandbox_id, name, false)
+    }
+
+    /// The same of a container that is restored from a checkpoint.
+    pub(super) fn begin_restored(self: &Arc<Self>, sandbox_id: &str, name: &str) -> Pending {
+        self.begin_as(sandbox_id, name, true)
+    }
+
+    fn begin_as(self: &Arc<Self>, sandbox_id: &str, name: &str, is_restored: bool) -> Pending {
         self.any.store(true, Ordering::Relaxed);
         let mut creates = self.lock();
         let number = creates.last().map_or(0, |last| last.number.wrapping_add(1));
@@ -63,6 +77,7 @@ impl PendingCreates {
             number,
             sandbox_id: sandbox_id.to_owned(),
             name: name.to_owned(),
+            is_restored,
             asked: None,
             is_unanswered: false,
         });
@@ -75,7 +90,7 @@ impl PendingCreates {
         let mut creates = self.lock();
         let is_it = |create: &&mut Create| {
             create.asked.is_none()
-                && create.name == name
+                && (create.name == name || create.is_restored && name == RESTORED)
                 && !create.sandbox_id.is_empty()
                 && create.sandbox_id == sandbox_id
         };
@@ -99,6 +114,13 @@ impl PendingCreates {
     }
 }
 
+impl Create {
+    /// Whether the runtime may ask about it by the name of all that it restores.
+    fn is_asked_as_restored(&self) -> bool {
+        self.is_restored || self.name == RESTORED
+    }
+}
+
 impl Pending {
     /// The runtime has answered, with the id of the container that it made, or that it made none.
     /// What it asked about under another id is no container of the gate's, unless it is that of
@@ -111,12 +133,13 @@ impl Pending {
             return None;
         }
         let (sandbox_id, name) = (own.sandbox_id.clone(), own.name.clone());
+        let as_restored = own.is_asked_as_restored();
         // The call that took the question about what this one made, or, of one that made nothing,
         // a call that no question came for yet: its answer says whose the container is.
         let is_twin = |create: &&mut Create| {
             create.number != self.number
                 && create.sandbox_id == sandbox_id
-                && create.name == name
+                && (create.name == name || as_restored && create.is_asked_as_restored())
                 && create.asked.as_deref() == made
         };
         if let Some(twin) = creates.iter_mut().find(is_twin) {
@@ -221,6 +244,37 @@ mod tests {
         assert_eq!(first.answered(None), None);
         let racer = TakenByAnother { container_id: "racer".to_owned() };
         assert_eq!(second.answered(Some("own")), Some(racer));
+    }
+
+    /// Attack F: the name of all that is restored is good for what the gate restores, once each.
+    #[test]
+    fn attack_f_a_restored_container_is_asked_about_by_another_name() {
+        let creates = Arc::new(PendingCreates::default());
+        let plain = creates.begin("0123abcd", "app");
+        assert!(!creates.take("0123abcd", RESTORED, "x"), "nothing is restored");
+        drop(plain);
+        let restored = creates.begin_restored("0123abcd", "app");
+        assert!(!creates.take("4567", RESTORED, "x") && !creates.take("0123abcd", "other", "x"));
+        assert!(creates.take("0123abcd", RESTORED, "own"));
+        assert!(!creates.take("0123abcd", RESTORED, "racer"));
+        assert_eq!(restored.answered(Some("own")), None);
+        let by_its_own = creates.begin_restored("0123abcd", "app");
+        assert!(creates.take("0123abcd", "app", "own"), "a runtime that has its name right");
+        assert_eq!(by_its_own.answered(Some("own")), None);
+        // Two at once, and one that is really called so: asked about in another order than begun.
+        let (first, second) =
+            (creates.begin_restored("0123abcd", "app"), creates.begin_restored("0123abcd", "web"));
+        let third = creates.begin("0123abcd", RESTORED);
+        for id in ["of-third", "of-first", "of-second"] {
+            assert!(creates.take("0123abcd", RESTORED, id));
+        }
+        assert_eq!(first.answered(Some("of-first")), None);
+        assert_eq!(second.answered(Some("of-second")), None);
+        assert_eq!(third.answered(Some("of-third")), None);
+        let own = creates.begin_restored("0123abcd", "app");
+        assert!(creates.take("0123abcd", RESTORED, "racer"));
+        let racer = TakenByAnother { container_id: "racer".to_owned() };
+        assert_eq!(own.answered(Some("own")), Some(racer));
     }
 
     /// A runtime that goes on after the gate has given up makes no false alert.

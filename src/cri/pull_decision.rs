@@ -36,6 +36,8 @@ pub struct PullTarget {
     reference: Reference,
     digest: Digest,
     began: Began,
+    /// Whether it may be a checkpoint.
+    lets_restore: bool,
 }
 
 /// The right to forward a pull, pinned to a digest.
@@ -132,6 +134,7 @@ struct Resolved {
     hint: Hint,
     /// The manifest or index itself, when it was asked for and is no large one.
     bytes: Option<Bytes>,
+    is_checkpoint: bool,
 }
 
 /// The manifest under the target on which signatures may count as well.
@@ -142,6 +145,12 @@ enum Child {
     NoneSingle(ChooseError),
     /// The target is no index, or was asked for by digest.
     NotAsked,
+}
+
+/// Whether policies let an image be restored, which they must where it is known to be a checkpoint.
+fn may_be_restored(is_checkpoint: bool, applicable: &Applicable) -> Result<bool, Refusal> {
+    let lets_restore = applicable.lets_restore();
+    if is_checkpoint && !lets_restore { Err(Refusal::Checkpoint) } else { Ok(lets_restore) }
 }
 
 impl Child {
@@ -198,20 +207,19 @@ impl Gate {
         };
         timings.note_target(&resolved.target);
         let (child, no_child) = resolved.child.chosen();
-        let denied = |refusal| DeniedPull {
-            refusal,
-            target: Some(PullTarget {
-                reference: reference.clone(),
-                digest: resolved.target.clone(),
-                began,
-            }),
-        };
         let (target, origin) = (resolved.target.clone(), Origin::Registry);
         let subject = Subject { name: name.clone(), target, child, origin };
+        let applicable = set.applicable_to(&subject, &pod);
+        let lets_restore = may_be_restored(resolved.is_checkpoint, &applicable)?;
+        let target_of = |digest: &Digest| {
+            let (reference, digest) = (reference.clone(), digest.clone());
+            PullTarget { reference, digest, began, lets_restore }
+        };
+        let denied = |refusal| DeniedPull { refusal, target: Some(target_of(&resolved.target)) };
         let documents =
             resolved.bytes.map(|bytes| (subject.target.clone(), bytes)).into_iter().collect();
         let question = Question {
-            applicable: set.applicable_to(&subject, &pod),
+            applicable,
             subject,
             pod: set.seen_of(&pod),
             set: Arc::clone(set),
@@ -230,8 +238,7 @@ impl Gate {
                 Some(_) | None => Refusal::Denied(denial),
             })
         })?;
-        let digest = admission.permit().pinned().clone();
-        let target = PullTarget { reference, digest, began };
+        let target = target_of(admission.permit().pinned());
         Ok(PullPermit { target, admission, cached: answer.cached })
     }
 
@@ -257,7 +264,13 @@ impl Gate {
     fn resolved_already(&self, reference: &Reference, digest: &Digest) -> Resolved {
         let registry = &self.decider.sources().registry;
         let hint = Hint::of(registry.referrers_support(reference.runtime_repository()), None);
-        Resolved { target: digest.clone(), child: Child::NotAsked, hint, bytes: None }
+        Resolved {
+            target: digest.clone(),
+            child: Child::NotAsked,
+            hint,
+            bytes: None,
+            is_checkpoint: false,
+        }
     }
 
     /// Asks the registry once what the reference means; the bytes are hashed here, the digest it
@@ -291,27 +304,26 @@ impl Gate {
         let document = aside::large(bytes.len(), move || Document::parse(&bytes))
             .await
             .map_err(Refusal::Document)?;
-        let child = self.child_of(document)?;
+        let is_checkpoint = document.is_restored();
+        let child = self.child_of(document);
         let support =
             self.decider.sources().registry.referrers_support(reference.runtime_repository());
         let hint = Hint::of(support, Some(&fetched));
         // A large one is not held for the rest of the decision; who needs it asks for it again by
         // its digest.
         let bytes = Some(fetched.bytes).filter(|bytes| bytes.len() <= KEPT_MAX);
-        Ok(Resolved { target: fetched.digest, child, hint, bytes })
+        Ok(Resolved { target: fetched.digest, child, hint, bytes, is_checkpoint })
     }
 
     /// The platform manifest that this node would run; none when the target is a manifest itself,
     /// or when no single entry is this node's (then only a signature on the index can count).
-    fn child_of(&self, document: Document) -> Result<Child, Refusal> {
+    fn child_of(&self, document: Document) -> Child {
         match document {
-            Document::Manifest(manifest) if manifest.is_checkpoint() => Err(Refusal::Checkpoint),
-            Document::Manifest(_) => Ok(Child::NotAsked),
-            Document::Index(index) if index.is_checkpoint() => Err(Refusal::Checkpoint),
-            Document::Index(index) => Ok(match index.choose(&self.platform) {
+            Document::Manifest(_) => Child::NotAsked,
+            Document::Index(index) => match index.choose(&self.platform) {
                 Ok(child) => Child::Chosen(child.digest.clone()),
                 Err(why) => Child::NoneSingle(why),
-            }),
+            },
         }
     }
 
@@ -355,7 +367,10 @@ impl Gate {
         if got.as_ref() != Some(pinned) {
             return Err(Refusal::Stored { name, expected: pinned.clone(), got });
         }
-        let content = self.prove_content(pinned, &id).await?;
+        let content = self.runtime.prove_content(pinned, &id).await?;
+        if content.is_checkpoint() && !target.lets_restore {
+            return Err(Refusal::Checkpoint);
+        }
         self.contents.remember(&target.reference.repository(), &content);
         self.pulled.notify_one();
         Ok(content)

@@ -27,6 +27,8 @@ fn stands_in_every_mode(refusal: &Refusal) -> bool {
         Refusal::BadReference(_)
         | Refusal::PathAsImage
         | Refusal::Checkpoint
+        | Refusal::CheckpointUnproven { .. }
+        | Refusal::CheckpointBase { .. }
         | Refusal::NoPolicy { .. }
         | Refusal::Denied(_)
         | Refusal::Resolve { .. }

@@ -18,6 +18,18 @@ pub enum Refusal {
     PathAsImage,
     /// The image is a checkpoint: containerd would bring its base image by itself (fact C8).
     Checkpoint,
+    /// The image is a checkpoint that policies let be restored, and what it is cannot be proven.
+    CheckpointUnproven {
+        /// Why not.
+        why: &'static str,
+    },
+    /// The base image of a checkpoint that a policy lets be restored may not run.
+    CheckpointBase {
+        /// The image that the checkpoint names.
+        image: String,
+        /// Why not.
+        why: Box<Self>,
+    },
     /// The image is the gate's own, by which it tests itself; nobody may bring or run it.
     ReservedName {
         /// The image as asked for.
@@ -188,6 +200,7 @@ impl Refusal {
             | Self::ReservedName { .. }
             | Self::PathAsImage
             | Self::Checkpoint
+            | Self::CheckpointUnproven { .. }
             | Self::NoPolicy { .. }
             | Self::Document(_)
             | Self::NameNotListed { .. }
@@ -203,7 +216,9 @@ impl Refusal {
             | Self::HostPath { .. }
             | Self::Unadmitted { .. }
             | Self::BadRequest { .. } => Ending::Refused,
-            Self::Sandbox { why, .. } | Self::SandboxNotProven { why, .. } => why.ending(),
+            Self::Sandbox { why, .. }
+            | Self::SandboxNotProven { why, .. }
+            | Self::CheckpointBase { why, .. } => why.ending(),
             Self::Denied(denial) | Self::NoChild { denial, .. } => match denial.class() {
                 policy::Class::Refused => Ending::Refused,
                 policy::Class::Unable => Ending::Unable,
@@ -226,7 +241,10 @@ impl Refusal {
     /// Why, when it stands for another refusal; itself otherwise.
     #[must_use]
     pub fn cause(&self) -> &Self {
-        if let Self::Sandbox { why, .. } | Self::SandboxNotProven { why, .. } = self {
+        if let Self::Sandbox { why, .. }
+        | Self::SandboxNotProven { why, .. }
+        | Self::CheckpointBase { why, .. } = self
+        {
             why.cause()
         } else {
             self
@@ -240,6 +258,8 @@ impl Refusal {
             Self::BadReference(_) => "bad-reference",
             Self::PathAsImage => "path-as-image",
             Self::Checkpoint => "checkpoint-image",
+            Self::CheckpointUnproven { .. } => "checkpoint-unproven",
+            Self::CheckpointBase { .. } => "checkpoint-base",
             Self::ReservedName { .. } => "reserved-name",
             Self::NoPolicy { .. } => "no-policy",
             Self::Denied(denial) => code_of(denial.reason()),

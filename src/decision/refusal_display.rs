@@ -12,10 +12,9 @@ impl fmt::Display for Refusal {
             Self::PathAsImage => {
                 f.write_str("the image string names a file; images are named by reference or id")
             }
-            Self::Checkpoint => f.write_str(
-                "the image is a checkpoint, whose restore would bring another image unseen; not \
-                 supported",
-            ),
+            Self::Checkpoint | Self::CheckpointUnproven { .. } | Self::CheckpointBase { .. } => {
+                self.fmt_checkpoint(f)
+            }
             Self::ReservedName { image } => write!(
                 f,
                 "{image} has the name by which the gate tests itself, and is refused whatever \
@@ -71,6 +70,22 @@ impl fmt::Display for Refusal {
     reason = "a part of one match; Display lists every variant"
 )]
 impl Refusal {
+    fn fmt_checkpoint(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CheckpointUnproven { why } => {
+                write!(f, "what is restored from the checkpoint cannot be proven: {why}")
+            }
+            Self::CheckpointBase { image, why } => {
+                write!(f, "the base image of the checkpoint, {image:?}, may not run: {why}")
+            }
+            _ => f.write_str(
+                "the image is a checkpoint: the gate lets containerd restore it only as a \
+                 container's own image, and only where every policy about it that asks for proof \
+                 has allowCheckpointRestore: true",
+            ),
+        }
+    }
+
     /// What is wrong with the sandbox of a pod, or with a container that is there.
     fn fmt_sandbox(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,6 +3,7 @@
 //! Only what the gate decides on is read; how the container is started is the runtime's business.
 
 use super::digest::Digest;
+use super::document::CHECKPOINT_ANNOTATION;
 use super::error::DocumentError;
 use super::fields::Fields;
 use super::json::{self, Limits};
@@ -43,6 +44,7 @@ pub struct ImageConfig {
     platform: Platform,
     diff_ids: Vec<Digest>,
     chain_id: Digest,
+    is_checkpoint: bool,
 }
 
 impl ImageConfig {
@@ -73,7 +75,8 @@ impl ImageConfig {
             .map(|id| text(id)?.map_err(DocumentError::Digest))
             .collect::<Result<_, DocumentError>>()?;
         let chain_id = chain_id(&diff_ids).ok_or(DocumentError::NoLayers)?;
-        Ok(Self { platform, diff_ids, chain_id })
+        let is_checkpoint = fields.optional("config").is_some_and(says_checkpoint);
+        Ok(Self { platform, diff_ids, chain_id, is_checkpoint })
     }
 
     /// The platform that the image says it is for.
@@ -93,6 +96,21 @@ impl ImageConfig {
     pub fn chain_id(&self) -> &Digest {
         &self.chain_id
     }
+
+    /// Whether the image says of itself that it is a checkpoint. containerd does not look here.
+    #[must_use]
+    pub fn is_checkpoint(&self) -> bool {
+        self.is_checkpoint
+    }
+}
+
+/// Whether a label says that the image is a checkpoint, in whatever spelling Go would find the labels
+/// under.
+fn says_checkpoint(config: &serde_json::Value) -> bool {
+    let members = config.as_object().into_iter().flatten();
+    members
+        .filter(|(name, _)| json::fold(name) == "labels")
+        .any(|(_, labels)| labels.get(CHECKPOINT_ANNOTATION).is_some())
 }
 
 /// `ChainID(L0) = DiffID(L0)`, `ChainID(L0|…|Ln) = digest(ChainID(L0|…|Ln-1) + " " + DiffID(Ln))`.
@@ -168,6 +186,24 @@ mod tests {
             let text = good.replace(from, to);
             assert_ne!(text, good);
             assert_eq!(ImageConfig::parse(text.as_bytes()), Err(error), "{text}");
+        }
+    }
+
+    /// Fact C8: a config too may say that the image is a checkpoint.
+    #[test]
+    fn attack_f_a_config_that_says_checkpoint() {
+        let good = config(&format!("\"{}\"", id("a")));
+        for (member, expected) in [
+            (r#""config":{"Labels":{"org.criu.checkpoint.container.name":"c"}}"#, true),
+            (r#""config":{"labels":{"org.criu.checkpoint.container.name":""}}"#, true),
+            (r#""config":{"LABEL\u017f":{"org.criu.checkpoint.container.name":null}}"#, true),
+            (r#""config":{"Labels":{"org.criu.checkpoint.container":"c"}}"#, false),
+            (r#""config":{"Labels":null}"#, false),
+            (r#""config":null"#, false),
+        ] {
+            let text = good.replacen('{', &format!("{{{member},"), 1);
+            let parsed = ImageConfig::parse(text.as_bytes()).unwrap();
+            assert_eq!(parsed.is_checkpoint(), expected, "{member}");
         }
     }
 

@@ -22,9 +22,13 @@ pub const DOCUMENT_MAX: usize = 4 * 1024 * 1024;
 /// Most layers of one image and most entries of one index: overlayfs mounts at most 500 layers, and
 /// no published index has more than some dozens of platforms.
 pub const ENTRIES_MAX: usize = 1024;
-/// The index annotation or manifest annotation by which containerd knows a checkpoint image (fact
-/// C8).
+/// The annotation of an index or a manifest by which containerd knows a checkpoint image (fact C8).
+/// A config with a label of this name says the same, and containerd does not look at it.
 pub const CHECKPOINT_ANNOTATION: &str = "org.criu.checkpoint.container.name";
+/// The annotation in which such an image names its base image as `repository@digest`: what its
+/// archive says in `rootfsImageRef`, which is what containerd makes the container of (checkpointctl,
+/// `lib/metadata.go`).
+const BASE_ANNOTATION: &str = "org.criu.checkpoint.rootfsImageID";
 
 /// Depth: an index nests five deep (document, list, entry, platform, list of features); three times
 /// that for extensions. Values: 64 for each of 1024 entries. Annotations are the author's data.
@@ -138,6 +142,26 @@ impl Document {
             Kind::Manifest => Manifest::read(fields).map(Self::Manifest),
             Kind::Index => Index::read(fields).map(Self::Index),
         }
+    }
+
+    fn annotations(&self) -> &BTreeMap<String, String> {
+        match self {
+            Self::Manifest(manifest) => &manifest.annotations,
+            Self::Index(index) => &index.annotations,
+        }
+    }
+
+    /// Whether containerd would restore what a name points at when it points at this: it looks at no
+    /// document under an index.
+    #[must_use]
+    pub fn is_restored(&self) -> bool {
+        self.annotations().contains_key(CHECKPOINT_ANNOTATION)
+    }
+
+    /// The base image that a checkpoint names; a claim.
+    #[must_use]
+    pub fn checkpoint_base(&self) -> Option<&str> {
+        self.annotations().get(BASE_ANNOTATION).map(String::as_str)
     }
 }
 

@@ -20,6 +20,7 @@ mod matching;
 mod names;
 mod pinned;
 mod requirements;
+mod restoring;
 mod selecting;
 mod shipped;
 mod sifting;

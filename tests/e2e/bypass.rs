@@ -78,6 +78,8 @@ impl Node {
             usual_policy(),
             document("any", "any", "insecureAcceptAnything: true"),
             document("own", "own/**", "name: own, key: {files: [own.pub]}"),
+            document("checkpoints", "checkpoints/**", "name: own, key: {files: [own.pub]}")
+                .replace("  require:", "  allowCheckpointRestore: true\n  require:"),
         ]
         .concat();
         let keys = vec![("own.pub".to_owned(), signer.pem())];

@@ -3,15 +3,18 @@
 
 use std::time::Duration;
 
+use sealgate::image::Digest;
 use sealgate::proto::cri::{ImageSpec, Mount, PodSandboxConfig, PullImageRequest};
+use serde_json::{Value, json};
 
-use crate::acts::{VALIDATION, import, tag};
+use crate::acts::{VALIDATION, import, push, tag};
 use crate::bypass::{Node, Row, Word};
 use crate::containerd::Launch;
 use crate::ensure;
 use crate::fixtures;
 use crate::herd::put_signed_copy;
 use crate::lying::{SCHEMA_1, schema_1};
+use crate::making::{Form, sign};
 use crate::means::{digest_of, prod, target_of, until};
 use crate::raw::{Raw, frame};
 use crate::registry::{Answer, OCI_INDEX, OCI_MANIFEST, Rule};
@@ -51,8 +54,13 @@ pub async fn ways(node: &Node) -> Result<Vec<Row>, Failure> {
         node.no_create(unsigned.clone(), "unsigned").await?,
     );
     row("F  image volume (C7)", volume(node).await?);
-    row("F  checkpoint image (C8)", checkpoint(node).await?);
-    row("F  checkpoint archive (C8)", archive(node).await?);
+    row("F  checkpoint by its manifest (C8)", checkpoint(node, Mark::Manifest).await?);
+    row("F  checkpoint by its index (C8)", checkpoint(node, Mark::Index).await?);
+    row("F  checkpoint by an entry of its index (C8)", checkpoint(node, Mark::Entry).await?);
+    row("F  checkpoint by its config (C8)", checkpoint(node, Mark::Config).await?);
+    row("F  checkpoint archive, a file (C8)", archive(node).await?);
+    row("F  checkpoint of an unsigned base (C8)", unsigned_base(node).await?);
+    row("F  checkpoint as an image volume (C7)", mounted_checkpoint(node).await?);
     row("F  an image from before the gate", node.no_create(alone(&node.bad), "").await?);
     row("F  pulled by another endpoint (H5)", node.no_create(unsigned, "unsigned").await?);
     row("F  a container made past the gate", node.no_start().await?);
@@ -112,9 +120,14 @@ async fn false_digest(node: &Node) -> Result<Word, Failure> {
     node.no_create(by_id(&node.bad, &claimed), "content-missing").await
 }
 
-/// A path, of an archive that would be restored.
+/// A path, of an archive that would be restored: absolute, and from the folder in which containerd
+/// runs.
 async fn archive(node: &Node) -> Result<Word, Failure> {
-    node.no_create(alone("/tmp/checkpoint.tar"), "bad-reference").await
+    let path = node.stage.folder().join("checkpoint.tar");
+    std::fs::write(&path, Tiny::saying("restored").archive(&[]))?;
+    let path = path.to_string_lossy();
+    node.no_create(alone(&path), "bad-reference").await?;
+    node.no_create(alone(path.trim_start_matches('/')), "").await
 }
 
 /// The CRI has come to see that a name means the unsigned image.
@@ -257,13 +270,78 @@ async fn host_path(node: &Node) -> Result<Word, Failure> {
     Ok(Word::Reported)
 }
 
-async fn checkpoint(node: &Node) -> Result<Word, Failure> {
+/// Where an image says that it is a checkpoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Manifest,
+    Index,
+    Entry,
+    Config,
+}
+
+/// An image that a policy accepts whatever it is, but for what it says of itself.
+async fn checkpoint(node: &Node, mark: Mark) -> Result<Word, Failure> {
+    let says = json!({"org.criu.checkpoint.container.name": "c"});
     let mut image = Tiny::saying("restored");
-    let mut manifest: serde_json::Value = serde_json::from_slice(&image.manifest)?;
-    manifest["annotations"] = serde_json::json!({"org.criu.checkpoint.container.name": "c"});
+    if mark == Mark::Config {
+        let mut config: Value = serde_json::from_slice(&image.config)?;
+        config["config"]["Labels"] = says.clone();
+        image.config = serde_json::to_vec(&config)?;
+    }
+    let mut manifest: Value = serde_json::from_slice(&image.manifest)?;
+    if mark == Mark::Manifest {
+        manifest["annotations"] = says.clone();
+    }
+    manifest["config"]["digest"] = json!(Digest::of(&image.config).to_string());
+    manifest["config"]["size"] = json!(image.config.len());
     image.manifest = serde_json::to_vec(&manifest)?;
-    crate::acts::push(&node.stage, "any", Some("1"), &image);
+    let mut index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [{
+        "mediaType": OCI_MANIFEST, "digest": image.digest().to_string(),
+        "size": image.manifest.len(),
+    }]});
+    match mark {
+        Mark::Index => index["annotations"] = says,
+        Mark::Entry => index["manifests"][0]["annotations"] = says,
+        Mark::Manifest | Mark::Config => {}
+    }
+    push(&node.stage, "any", Some("1"), &image);
+    if matches!(mark, Mark::Index | Mark::Entry) {
+        let index = serde_json::to_vec(&index)?;
+        node.stage.registry.put_manifest("any", Some("1"), &index, OCI_INDEX);
+    }
     node.no_pull(&format!("{HOST}/any:1"), "checkpoint-image").await
+}
+
+/// A signed checkpoint that its policy lets be restored, of a base image that is on the node and that
+/// nobody signed; its id, and its name.
+async fn of_unsigned_base(node: &Node) -> Result<(String, String), Failure> {
+    let base = prod(&format!("unsigned@{}", digest_of("unsigned", "v1")));
+    let mut image = Tiny::saying("restored");
+    let mut manifest: Value = serde_json::from_slice(&image.manifest)?;
+    manifest["annotations"] = json!({
+        "org.criu.checkpoint.container.name": "c", "org.criu.checkpoint.rootfsImageID": base,
+    });
+    image.manifest = serde_json::to_vec(&manifest)?;
+    push(&node.stage, "checkpoints/c", Some("1"), &image);
+    sign(&node.stage, "checkpoints/c", &image, Form::Bundle, &[&node.signer]);
+    let name = format!("{HOST}/checkpoints/c:1");
+    let id = node.cri().pull(&name).await?;
+    Ok((id, name))
+}
+
+async fn unsigned_base(node: &Node) -> Result<Word, Failure> {
+    let (id, name) = of_unsigned_base(node).await?;
+    node.no_create(by_id(&id, &name), "checkpoint-base").await
+}
+
+/// A checkpoint that may be restored may not be mounted.
+async fn mounted_checkpoint(node: &Node) -> Result<Word, Failure> {
+    let (id, name) = of_unsigned_base(node).await?;
+    let image = ImageSpec { image: id, user_specified_image: name, ..ImageSpec::default() };
+    let mount =
+        Mount { container_path: "/data".to_owned(), image: Some(image), ..Mount::default() };
+    let launch = by_id(&node.good, &prod("signed-v2"));
+    node.no_create(Launch { mounts: vec![mount], ..launch }, "checkpoint-image").await
 }
 
 async fn other_service(node: &Node, path: &str) -> Result<Word, Failure> {

@@ -77,6 +77,7 @@ mod pulling;
 mod raw;
 mod refresh;
 mod requests;
+mod restoring;
 mod rules;
 mod sandbox;
 mod scenarios;

@@ -103,7 +103,7 @@ async fn changes(stage: &Stage) -> Outcome {
 }
 
 /// Waits until containerd asks the gate, and says how long that took.
-async fn connected(stage: &Stage) -> Result<Duration, Failure> {
+pub async fn connected(stage: &Stage) -> Result<Duration, Failure> {
     let began = Instant::now();
     loop {
         let output = stage.sealgate(&["status", "--output", "json"])?;

@@ -9,8 +9,8 @@ use crate::{
     access, airgap, bypass, canary, cases, channel, client, crash, creating, damage, demo, deny,
     diffing, disk, doctor, drafting, drift, faults, fetching, floods, forms, freshness, hanging,
     herd, image_verifier, keyless, lying, matching, mirrored, moving, neighbours, nri, observe,
-    offline, outage, power, pulling, requests, rules, sandbox, secrets, service, starting,
-    stopping, sweep, unit, unreachable, upgrade, vanish, verifying, volumes, words,
+    offline, outage, power, pulling, requests, restoring, rules, sandbox, secrets, service,
+    starting, stopping, sweep, unit, unreachable, upgrade, vanish, verifying, volumes, words,
 };
 
 /// A scenario under way.
@@ -367,6 +367,11 @@ pub const SCENARIOS: &[Scenario] = &[
         "ids-and-names",
         "every way to name an image; an id alone must pass under every name",
         creating::ids_and_names
+    ),
+    scenario!(
+        "checkpoint-restore",
+        "a signed checkpoint of a signed base image is restored where policies let it, and no other",
+        restoring::restoring
     ),
     scenario!(
         "paths-and-checkpoints",

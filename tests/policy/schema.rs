@@ -19,7 +19,7 @@ use crate::{cases, shown};
 /// A field that no reader knows.
 const UNKNOWN: &str = "zzzzzzzzzz";
 /// Mistakes that are in no form: what no JSON Schema can tell, and what the YAML of an editor tells.
-const NOT_OF_FORM: [&str; 13] = [
+const NOT_OF_FORM: [&str; 14] = [
     "alias",
     "anybody-on-github",
     "assignment-in-condition",
@@ -30,6 +30,7 @@ const NOT_OF_FORM: [&str; 13] = [
     "key-that-never-signs",
     "name-twice",
     "one-key-for-two",
+    "restore-that-only-warns",
     "root-with-ending",
     "tab",
     "warn-for-any-host",

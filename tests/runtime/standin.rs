@@ -168,8 +168,8 @@ async fn attack_a4_an_index_of_two_spellings_proves_nothing() {
     );
 }
 
-/// Fact C8: the mark of a checkpoint is seen on the manifest, on the index, and on the index's
-/// entry.
+/// Fact C8: the mark of a checkpoint is seen on the manifest, on the index, on the index's entry, and
+/// on the config.
 #[tokio::test]
 async fn a_checkpoint_is_seen_wherever_it_is_marked() {
     let image = Tiny::files(&[("a", b"a", 0o644)]);
@@ -190,6 +190,16 @@ async fn a_checkpoint_is_seen_wherever_it_is_marked() {
         let proof = runtime.prove_content(&digest(target), &image.id()).await.unwrap();
         assert_eq!(proof.is_checkpoint(), marked);
     }
+    let mut config: serde_json::Value = serde_json::from_slice(&image.config).unwrap();
+    config["config"]["Labels"] = json!({"org.criu.checkpoint.container.name": "x"});
+    let config = serde_json::to_vec(&config).unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_slice(&image.manifest).unwrap();
+    manifest["config"]["digest"] = json!(digest(&config).to_string());
+    manifest["config"]["size"] = json!(config.len());
+    let manifest = serde_json::to_vec(&manifest).unwrap();
+    let (runtime, _folder) = serve(bytes(&[&manifest, &config]));
+    let proof = runtime.prove_content(&digest(&manifest), &digest(&config)).await.unwrap();
+    assert!(proof.is_checkpoint());
 }
 
 /// An error of the runtime is an error, not an absence; its text cannot forge a line of a log

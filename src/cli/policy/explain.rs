@@ -199,6 +199,11 @@ fn print_asked(document: &ExplainedDocument, screen: &mut Screen) {
                     (onUnreachable)";
         screen.line(&format!("  {}", screen.tone(Tone::Warn, text)));
     }
+    if document.allow_checkpoint_restore == Some(true) {
+        let text = "a checkpoint may be restored, where every policy that asks for proof says so \
+                    (allowCheckpointRestore)";
+        screen.line(&format!("  {}", screen.tone(Tone::Warn, text)));
+    }
     if let Some(ExplainedException { owner, reason, expires, in_force }) = &document.exception {
         let until = if *in_force { "lets through until" } else { "admits nothing:" };
         let text = format!("{until} {expires}, {owner} answers for it ({reason})");

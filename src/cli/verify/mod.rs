@@ -162,7 +162,7 @@ async fn decide(asked: &AskedImage, is_local: bool, gate: &Gate) -> VerifiedImag
         let image = image.clone();
         let ask = LocalImageRequest { call, image, user_specified, pod, container, deadline };
         let reach = if is_local { Reach::Node } else { Reach::Anywhere };
-        GateDecision::Local(gate.admit_within(reach, &ask, &set, &mut timings).await)
+        GateDecision::Local(gate.judge_for_container(reach, &ask, &set, &mut timings).await)
     } else {
         let ask = PullRequest { image: image.clone(), pod, auth: None, deadline };
         GateDecision::Pull(gate.admit_pull(&ask, &mut timings).await)

@@ -16,6 +16,7 @@ use crate::cri::ask::{Call as Asking, LocalImageRequest, used_for};
 use crate::cri::made::{Creation, Making};
 use crate::cri::pending_creates::Pending;
 use crate::cri::record::answer::RecordedAnswer;
+use crate::cri::restore::BaseImage;
 use crate::cri::{
     AuditEvent, CreatedContainer, CreatedVolume, LocalPermit, OnRecord, PolicyMark, ProvenUnder,
     Refusal, Refused, observe,
@@ -81,6 +82,9 @@ struct ImageAsk {
 /// each.
 struct DecidedImages {
     permits: Vec<LocalPermit>,
+    /// What the container is made of where it is restored from a checkpoint, which the first permit
+    /// is for then.
+    base: Option<BaseImage>,
     /// The whole id of the proven sandbox that it is to be made in; none where the gate only
     /// observes that it is not proven.
     sandbox: Option<String>,
@@ -260,7 +264,10 @@ async fn forward(
 /// What is pending while the runtime makes it.
 fn pending(calls: &Calls, request: &ParsedCreate, decided: &DecidedImages) -> Pending {
     let sandbox = decided.sandbox.as_deref().unwrap_or(&request.sandbox_id);
-    calls.pending.begin(sandbox, &request.name)
+    match decided.base {
+        Some(_) => calls.pending.begin_restored(sandbox, &request.name),
+        None => calls.pending.begin(sandbox, &request.name),
+    }
 }
 
 /// Ends what is pending by what the runtime replied.
@@ -290,7 +297,7 @@ async fn decide(
 ) -> Result<DecidedImages, Refused> {
     let under = PolicyMark::of(policy);
     let mut decided =
-        DecidedImages { permits: Vec::new(), sandbox: None, under, events: Vec::new() };
+        DecidedImages { permits: Vec::new(), base: None, sandbox: None, under, events: Vec::new() };
     let Some(own) = request.images.first() else { return Ok(decided) };
     calls.check_host_access(policy, &own.ask, &request.access).await?;
     decide_on_images((calls, policy), request, &mut decided).await?;
@@ -312,13 +319,18 @@ async fn decide_on_images(
     for image in &request.images {
         let ask = image.ask.clone().of_pod(&known);
         let mut event = calls.recorder.local(&ask, policy);
-        let admitted = calls.gate.admit_local(&ask, policy, &mut event.timings).await;
-        let admitted = admitted.and_then(|permit| permit.must_be(image.image_ref.as_deref()));
+        let under = (policy, &*calls.recorder);
+        let admitting = calls.gate.admit_for_container(&ask, under, &mut event.timings);
+        let admitted = Box::pin(admitting)
+            .await
+            .and_then(|(permit, base)| Ok((permit.must_be(image.image_ref.as_deref())?, base)));
         match admitted.map_err(|refusal| observe(policy, refusal)) {
-            Ok(permit) => {
+            Ok((permit, base)) => {
                 event.admitted_local(&permit);
                 decided.permits.push(permit);
                 decided.events.push(event);
+                decided.events.extend(base.as_ref().map(BaseImage::event));
+                decided.base = decided.base.take().or(base);
             }
             Err(Ok(observed)) => {
                 event.observed(observed);
@@ -408,9 +420,10 @@ async fn prove(
     let response: CreateContainerResponse = decode(reply.message())?;
     let created = created(&response.container_id, request, decided)?;
     let proven = calls.gate.verify_container(&created).await?;
-    let under =
-        ProvenUnder::of(decided.under.clone(), decided.permits.iter().map(LocalPermit::until));
-    calls.gate.remember_proven(&proven, under);
+    let base = decided.base.as_ref().map(BaseImage::permit);
+    calls.gate.is_restored_as_decided(&proven, decided.permits.first(), base).await?;
+    let until = decided.permits.iter().chain(base).map(LocalPermit::until);
+    calls.gate.remember_proven(&proven, ProvenUnder::of(decided.under.clone(), until));
     Ok(())
 }
 
@@ -424,6 +437,7 @@ fn created<'a>(
         .permits
         .split_first()
         .ok_or_else(|| Refusal::BadRequest { why: "no image".to_owned() })?;
+    let image = decided.base.as_ref().map_or(image, BaseImage::permit);
     let paths = request
         .images
         .iter()

@@ -166,6 +166,12 @@ async fn fetch(calls: &Calls, id: &str) -> Result<NotedContainer, Refusal> {
     let missing = || Refusal::Differs(ProofError::ContainerMissing(id.to_owned()));
     let mut container = calls.gate.runtime().container(id).await?.ok_or_else(missing)?;
     let created = container.created_with.take().ok_or_else(missing)?;
+    // Of what it was restored from nothing is noted that could be judged again.
+    if created.is_restored {
+        let why = "the container was restored before the gate was started, or under other policies; \
+            delete the pod";
+        return Err(Refusal::CheckpointUnproven { why });
+    }
     Ok(NotedContainer { container, created })
 }
 

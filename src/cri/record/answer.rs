@@ -83,6 +83,8 @@ fn answer_of(refusal: &Refusal) -> Answer {
         Refusal::ReservedName { .. }
         | Refusal::PathAsImage
         | Refusal::Checkpoint
+        | Refusal::CheckpointUnproven { .. }
+        | Refusal::CheckpointBase { .. }
         | Refusal::NoPolicy { .. }
         | Refusal::Denied(_)
         | Refusal::Document(_)

@@ -3,8 +3,7 @@
 //!
 //! The names and the proof are those of a decision; nothing is judged or remembered here.
 
-use super::ask::{LocalImageRequest, asked_names};
-use super::local_image::names_to_pass;
+use super::ask::{LocalImageRequest, asked_names, names_to_pass};
 use super::{Gate, Refusal};
 use crate::evidence::Subject;
 use crate::image::{Digest, Reference};

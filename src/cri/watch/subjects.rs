@@ -18,6 +18,11 @@ use crate::policy::PolicySet;
 /// Longest text of a row that others wrote, bytes: the longest legal reference is below 600.
 const TEXT_MAX: usize = 600;
 
+/// What is said of a container of which nothing is noted but its base image.
+const RESTORED: &str = "it was restored from a checkpoint that is not noted; its base image is judged among the images";
+/// The code of such a container, where the gate did not make it.
+const UNPROVEN: &str = "checkpoint-unproven";
+
 /// One container or image, not judged yet.
 #[derive(Debug)]
 pub(super) struct SweepSubject {
@@ -156,7 +161,7 @@ pub(super) fn with_own(namespaces: &[String]) -> Vec<&str> {
 
 pub(super) fn container_subject(
     listed: Listed,
-    standing: SweepVerdict,
+    mut standing: SweepVerdict,
     deadline: Instant,
 ) -> SweepSubject {
     let label = |name: &str| listed.label(name).map(cut);
@@ -183,8 +188,16 @@ pub(super) fn container_subject(
     match &listed.container {
         Ok(container) => {
             if let Some(created) = &container.created_with {
-                asks = asked_before(&container.pod, created, deadline);
-                sandbox.clone_from(&container.sandbox);
+                if created.is_restored {
+                    row.message = Some(RESTORED.to_owned());
+                    if standing == SweepVerdict::StartedBefore {
+                        standing = SweepVerdict::CannotBeTold;
+                        (row.standing, row.code) = (standing, Some(UNPROVEN.to_owned()));
+                    }
+                } else {
+                    asks = asked_before(&container.pod, created, deadline);
+                    sandbox.clone_from(&container.sandbox);
+                }
                 volumes = created.volumes.iter().map(|v| v.container_path.clone()).collect();
                 row.image = created.user_specified_image.as_deref().map(cut).or(row.image);
             }
@@ -192,7 +205,7 @@ pub(super) fn container_subject(
         Err(error) if kind == SweptKind::Container => fault = Some(error.clone()),
         Err(_) => {}
     }
-    if asks.is_empty() && fault.is_none() {
+    if asks.is_empty() && fault.is_none() && row.message.is_none() {
         row.message = Some(match kind {
             SweptKind::Sandbox => "its image is judged among the images".to_owned(),
             SweptKind::Container | SweptKind::Image => {

@@ -209,11 +209,18 @@ impl Sweeper {
             } else {
                 is_new = true;
                 let mut timings = Timings::start(self.gate.clock());
-                let outcome = Box::pin(self.gate.admit_within(reach, ask, set, &mut timings)).await;
+                let outcome = self.gate.judge_for_container(reach, ask, set, &mut timings).await;
                 judged.insert(key, outcome.clone());
                 outcome
             };
             match outcome {
+                // A checkpoint becomes a container by being restored alone; this one was not.
+                Ok(permit)
+                    if permit.content().is_checkpoint() && subject.row.kind != SweptKind::Image =>
+                {
+                    refusal = Some(Refusal::Checkpoint);
+                    break;
+                }
                 Ok(permit) => permits.push(permit),
                 Err(why) => {
                     refusal = Some(why);
@@ -326,7 +333,7 @@ fn note(row: &mut Swept, origin: SweepVerdict, permits: &[LocalPermit], refusal:
     } else if !permits.is_empty() {
         (row.code, row.message) = (None, None);
     }
-    if refusal.is_none() && origin == SweepVerdict::CannotBeTold {
+    if refusal.is_none() && origin == SweepVerdict::CannotBeTold && row.code.is_none() {
         row.message =
             Some("whether it was made by the gate or around it is not known any more".to_owned());
     }

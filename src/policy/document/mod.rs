@@ -34,8 +34,8 @@ use super::scope::pattern::PatternList;
 use super::scope::regional::HostScope;
 use super::scope::selectors::Selectors;
 use crate::policy::position::Position;
-use crate::policy::syntax::error::Note;
-use crate::policy::syntax::fields::{At, Reader};
+use crate::policy::syntax::error::{Note, PolicyFault};
+use crate::policy::syntax::fields::{At, Fields, Reader};
 use head::{Head, ListHead};
 use patterns::{namespaces, patterns};
 use replaced::Replaced;
@@ -60,6 +60,7 @@ pub(super) const SPEC: &[&str] = &[
     "refreshAfter",
     "maxOffline",
     "deny",
+    "allowCheckpointRestore",
     "require",
 ];
 /// The fields of `spec.deny`.
@@ -127,6 +128,8 @@ pub(super) struct Document {
     pub(super) require: Requirement,
     /// Where its signatures are, and how fresh evidence is to be.
     pub(super) signature_sources: SignatureSources,
+    /// Whether it lets the runtime restore a container from an image of it that is a checkpoint.
+    pub(super) lets_restore: bool,
 }
 
 impl Documents {
@@ -242,6 +245,7 @@ fn image_policy(head: Head, spec: &At<'_>, reader: &mut Reader) -> Option<Docume
     } else {
         reader.required(&spec, "require").and_then(|at| Requirement::read(at, reader))
     };
+    let lets_restore = reader.is_true(&spec, "allowCheckpointRestore");
     let (images, hosts) = images?;
     let Head { name, file, position } = head;
     let document = Document {
@@ -259,6 +263,7 @@ fn image_policy(head: Head, spec: &At<'_>, reader: &mut Reader) -> Option<Docume
         only_denies,
         require: require?,
         signature_sources: signature_sources?,
+        lets_restore,
     };
     let asks = document.require.leaves.iter().any(Leaf::asks_for_signature);
     document.signature_sources.advise(document.action, asks, &spec, reader);
@@ -266,7 +271,23 @@ fn image_policy(head: Head, spec: &At<'_>, reader: &mut Reader) -> Option<Docume
         selectors::check_permissive((&document.selectors, document.hosts), &spec, reader);
     }
     document.on_unreachable.check((document.action, document.hosts), asks, &spec, reader);
+    check_restore(&document, &spec, reader);
     Some(document)
+}
+
+/// What is restored runs at once: no policy lets that be done without proof.
+fn check_restore(document: &Document, spec: &Fields<'_>, reader: &mut Reader) {
+    let Some(at) = spec.get("allowCheckpointRestore") else { return };
+    let with = if document.action == Action::Warn {
+        "action: warn"
+    } else if document.only_denies {
+        "a policy without require"
+    } else if document.require.accepts_anything {
+        "insecureAcceptAnything"
+    } else {
+        return;
+    };
+    reader.fault(at, PolicyFault::Excludes { name: "allowCheckpointRestore", with });
 }
 
 /// `deny: {digests: [...]}`.

@@ -209,6 +209,20 @@ impl Permit {
         self.until
     }
 
+    /// Whether it rests on proof alone: every policy that enforces was met, one of them at least by
+    /// proof, and neither an exception nor a registry that could not be reached let the image
+    /// through.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        let Report { unmatched, exception, unchecked, documents } = &self.report;
+        let mut enforcing = documents.iter().filter(|it| it.action == Action::Enforce);
+        !unmatched
+            && exception.is_none()
+            && unchecked.is_none()
+            && enforcing.clone().any(|document| !document.accepts_anything)
+            && enforcing.all(|document| document.satisfied)
+    }
+
     /// The names of the policies that were not met and only warn.
     pub fn warnings(&self) -> impl Iterator<Item = &str> {
         let failed = self.report.documents.iter().filter(|document| !document.satisfied);

@@ -62,6 +62,10 @@ pub struct ExplainedDocument {
     /// What it does about an image whose registry cannot be reached; of a policy alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_unreachable: Option<OnUnreachable>,
+    /// It lets the runtime restore a container from the image, where that is a checkpoint; of a
+    /// policy alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_checkpoint_restore: Option<bool>,
     /// What it asks, where it matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asks: Option<Asked>,
@@ -194,6 +198,7 @@ impl PolicySet {
                 by,
                 action: Some(document.action),
                 on_unreachable: Some(document.on_unreachable),
+                allow_checkpoint_restore: Some(document.lets_restore),
                 asks: matches.then(|| asked::of(self, rule, digest)),
                 denies_digest: digest.is_some_and(|digest| document.denies(digest)),
                 exception: None,
@@ -225,6 +230,7 @@ impl PolicySet {
                 by,
                 action: None,
                 on_unreachable: None,
+                allow_checkpoint_restore: None,
                 asks: None,
                 denies_digest: false,
                 exception: Some(ExplainedException {

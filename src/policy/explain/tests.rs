@@ -73,6 +73,16 @@ fn the_field_that_decided_is_named() {
 }
 
 #[test]
+fn who_lets_a_checkpoint_be_restored_is_told() {
+    let text = policy("a", "images: [\"a.test/x\"]; allowCheckpointRestore: true")
+        + &policy("b", "images: [\"a.test/*\"]")
+        + EXCEPTION;
+    let said = explained(&text, "a.test/x:1", None).documents.into_iter();
+    let said: Vec<_> = said.map(|document| document.allow_checkpoint_restore).collect();
+    assert_eq!(said, [Some(true), Some(false), None]);
+}
+
+#[test]
 fn what_it_comes_to_is_what_a_decision_says() {
     let one = policy("a", "images: [\"a.test/x\"]");
     let outcome = |text: &str, image: &str| explained(text, image, None).outcome;

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::shape::{
-    Field, age, digest, image_pattern, line, map, moment, reference, set, text_like, with, words,
+    Field, age, digest, image_pattern, is_true, line, map, moment, reference, set, text_like, with,
+    words,
 };
 use crate::evidence::NOTE_VALUE_MAX;
 use crate::policy::document::action::{ACTIONS, ON_UNREACHABLE};
@@ -48,6 +49,12 @@ pub(super) fn image_policy() -> Value {
             "Older evidence does not count while the registry cannot be asked: 24h, 30d.",
         ),
         ("deny", deny, "What is refused whoever signed it."),
+        (
+            "allowCheckpointRestore",
+            is_true(),
+            "containerd may restore a container from an image that is a checkpoint. Not in a policy \
+             that asks for no proof.",
+        ),
         ("require", reference("requirement"), "What is demanded of the images."),
     ]);
     with(

@@ -28,6 +28,8 @@ pub struct Applicable {
     demanding: bool,
     /// Whether the namespace of the pod is known, or no document asks whether it is.
     namespace_known: bool,
+    /// Whether a checkpoint may be restored, by all documents that demand something.
+    lets_restore: bool,
 }
 
 /// A policy whose patterns match an image's name, and whose namespaces do not have the pod's.
@@ -99,12 +101,12 @@ pub(in crate::policy) struct Index {
 impl Applicable {
     pub(in crate::policy) fn new(
         generation: Arc<str>,
-        (documents, demanding): (DocumentSet, bool),
+        (documents, demanding, lets_restore): (DocumentSet, bool, bool),
         exceptions: DocumentSet,
         namespace_known: bool,
     ) -> Self {
         let (documents, exceptions) = (Arc::new(documents), Arc::new(exceptions));
-        Self { generation, documents, exceptions, demanding, namespace_known }
+        Self { generation, documents, exceptions, demanding, lets_restore, namespace_known }
     }
 
     /// Whether the namespace of the pod is known, or no document asks whether it is.
@@ -117,6 +119,13 @@ impl Applicable {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.demanding && self.exceptions.is_empty()
+    }
+
+    /// Whether every document that matched and demands something lets the runtime restore a
+    /// container from the image, where it is a checkpoint; there is one at least.
+    #[must_use]
+    pub fn lets_restore(&self) -> bool {
+        self.lets_restore
     }
 
     /// Whether a document matched that demands something.

@@ -175,13 +175,20 @@ impl PolicySet {
     pub(super) fn applicable_by(&self, name: &Name, digests: Digests<'_>, pod: &Pod) -> Applicable {
         let documents = self.index.matching(name, digests, pod);
         let demanding = documents.meets(&self.kinds.demanding);
+        let lets_restore = demanding
+            && documents.both(&self.kinds.demanding).all(|it| self.kinds.restoring.has(it));
         let exceptions = self.exceptions.matching(name, digests, pod);
         // Whether it is known is a question of its own only where a document asks it: others share
         // their verdicts.
         let asks_namespace = documents.meets(&self.kinds.unreachable_by_namespace);
         let namespace_known = pod.namespace.is_some() || !asks_namespace;
         let generation = Arc::clone(&self.generation);
-        Applicable::new(generation, (documents, demanding), exceptions, namespace_known)
+        Applicable::new(
+            generation,
+            (documents, demanding, lets_restore),
+            exceptions,
+            namespace_known,
+        )
     }
 
     /// Everything that its policies need and that ends: keys with a window, certificates and

@@ -165,7 +165,7 @@ pub const METHODS: [MethodRow; 43] = [
         Runtime,
         "CreateContainer",
         brings(OwnedMethod::CreateContainer),
-        "it makes a container from an image, mounts others, and may restore a checkpoint (C6 to C8)",
+        "it makes a container from an image or of a checkpoint, and mounts others (C6 to C8)",
     ),
     row(
         Runtime,
@@ -183,7 +183,7 @@ pub const METHODS: [MethodRow; 43] = [
         Runtime,
         "CheckpointPod",
         (Effect::Acts(On::Sandbox), Treatment::Refused),
-        "it makes checkpoints that can only be restored past the gate",
+        "it makes checkpoints that RestorePod alone restores, which the gate refuses",
     ),
     row(Runtime, "Exec", REACHES_CONTAINER, "it runs a program of a container"),
     row(Runtime, "ExecSync", REACHES_CONTAINER, "it runs a program of a container"),
