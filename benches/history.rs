@@ -117,7 +117,8 @@ fn diff(config: &Path, candidate: &Path) -> (f64, Value) {
     let ran = command.arg(candidate).stdin(Stdio::null()).output().expect("the program");
     let took = began.elapsed().as_secs_f64();
     let said = serde_json::from_slice(&ran.stdout);
-    (took, said.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&ran.stderr))))
+    assert!(said.is_ok(), "{}", String::from_utf8_lossy(&ran.stderr));
+    (took, said.unwrap())
 }
 
 /// The log: creates of containers, each of a pod of its own.

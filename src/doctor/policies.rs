@@ -42,13 +42,13 @@ pub fn policies(
         );
         checks.push(Check::ok("policies", seen));
     }
-    checks.extend(loaded.warnings.iter().map(|warning| match warning {
+    checks.extend(loaded.warnings.iter().map(|warning| {
         // No pod starts: that is no matter to look at some time.
-        Warning::NoPolicy { .. } if stops_all => {
+        if stops_all && matches!(warning, Warning::NoPolicy { .. }) {
             let mend = "write policies, or bring ready ones: sealgate policy init";
-            Check::fail("policies", warning.to_string(), mend)
+            return Check::fail("policies", warning.to_string(), mend);
         }
-        other => Check::warn("policies", other.to_string(), "look at it: sealgate policy check"),
+        Check::warn("policies", warning.to_string(), "look at it: sealgate policy check")
     }));
     let notices = set.exception_notices(now);
     checks.extend(notices.iter().map(|notice| {

@@ -356,10 +356,8 @@ impl Remark {
     fn of_problem(problem: &Problem) -> Self {
         let (file, at) = problem.place();
         // Of a list's option, what is wrong with the key or root that it names.
-        let named = match problem {
-            Problem::ListSigner { problem, .. } => &**problem,
-            other => other,
-        };
+        let named =
+            if let Problem::ListSigner { problem, .. } = problem { &**problem } else { problem };
         let suggestion = match named {
             Problem::Policy(error) => error.fault.suggestion(),
             Problem::Key { file, fault, .. } | Problem::Certificates { file, fault, .. } => {

@@ -69,7 +69,7 @@ impl FetchedList {
                 .is_some_and(|kind| matches!(kind, Value::Text(kind) if kind == "DenyList"));
             let metadata = field(&node.value, "metadata");
             let is_headed = |name: &&str| metadata.is_some_and(|of| field(of, name).is_some());
-            is_list && METADATA.iter().filter(|name| **name != "name").any(|name| is_headed(&name))
+            is_list && METADATA.iter().filter(|name| **name != "name").any(is_headed)
         })
     }
 

@@ -165,9 +165,7 @@ impl Session {
                 if !is_last || patience == self.request_time() || patience >= SLOW_LEAST {
                     memory.slow(self.now());
                 }
-                self.note_waited(request, patience);
-                // With no time left nobody can be asked any more.
-                self.left()?;
+                self.note_waited(request, patience)?;
             }
             Err(_) => {}
         }
@@ -176,12 +174,20 @@ impl Session {
 
     /// Whether a host that did not answer in so long was waited for: as long as any is, or long
     /// enough. A slow one has that much less the wait for its turn.
-    fn note_waited(&self, request: &HostRequest<'_>, patience: Duration) {
+    ///
+    /// # Errors
+    /// When there is no time left: then nobody can be asked any more.
+    fn note_waited(
+        &self,
+        request: &HostRequest<'_>,
+        patience: Duration,
+    ) -> Result<(), RegistryError> {
         let host = fold(&request.host.authority);
         match patience == self.request_time() || patience >= SLOW_LEAST / 2 {
             true => self.silence().wait(&host),
             false => self.silence().starve(&host),
         }
+        self.left().map(drop)
     }
 
     /// A request had to make way for others: noted, whatever is told of it in the end.
