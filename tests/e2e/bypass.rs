@@ -44,8 +44,8 @@ impl fmt::Display for Word {
         match self {
             Self::Refused => f.pad("refused"),
             Self::Reported => f.pad("reported"),
-            Self::Reads => f.pad("only reads"),
-            Self::NotApplicable(fact) => f.pad(&format!("not appl. {fact}")),
+            Self::Reads => f.pad("passed because it only reads"),
+            Self::NotApplicable(fact) => f.pad(&format!("not applicable, {fact}")),
         }
     }
 }
@@ -284,15 +284,11 @@ pub async fn bypass() -> Outcome {
         columns.push((format!("{major}.{minor}"), on(flavour).await?));
     }
     let (_, first) = columns.first().ok_or("no containerd")?;
-    let heads: Vec<String> = columns.iter().map(|(version, _)| format!("{version:<16}")).collect();
+    let heads: Vec<String> = columns.iter().map(|(version, _)| format!("{version:<30}")).collect();
     println!("   {:<44}{}", "", heads.concat());
     for (number, (what, _)) in first.iter().enumerate() {
-        let words = columns.iter().map(|(_, rows)| format!("{:<16}", rows[number].1));
+        let words = columns.iter().map(|(_, rows)| format!("{:<30}", rows[number].1));
         println!("   {what:<44}{}", words.collect::<String>().trim_end());
     }
-    println!(
-        "   only reads: passed, because it only reads; not appl.: not applicable, for the fact of \
-         that number"
-    );
     Ok(())
 }

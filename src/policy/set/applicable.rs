@@ -121,7 +121,7 @@ impl Applicable {
         !self.demanding && self.exceptions.is_empty()
     }
 
-    /// Whether every document that matched and demands something lets the runtime restore a
+    /// Whether every document that matched and asks for proof lets the runtime restore a
     /// container from the image, where it is a checkpoint; there is one at least.
     #[must_use]
     pub fn lets_restore(&self) -> bool {

@@ -31,6 +31,8 @@ pub(in crate::policy) struct DocumentKinds {
     pub(in crate::policy) own_repository: DocumentSet,
     /// Those that ask so, and name one.
     pub(in crate::policy) other_repository: DocumentSet,
+    /// Those that ask for proof: they neither accept anything nor only warn.
+    pub(in crate::policy) proving: DocumentSet,
     /// Those that let a container be restored from a checkpoint.
     pub(in crate::policy) restoring: DocumentSet,
     /// Those that ask so, and say how fresh it is to be.
@@ -86,6 +88,7 @@ impl DocumentKinds {
             denying: none.clone(),
             own_repository: none.clone(),
             other_repository: none.clone(),
+            proving: none.clone(),
             restoring: none.clone(),
             fresh: none.clone(),
             unreachable_by_namespace: none.clone(),
@@ -109,6 +112,7 @@ impl DocumentKinds {
             (&mut self.denying, !document.deny.is_empty()),
             (&mut self.own_repository, asks && signature_sources.repository().is_none()),
             (&mut self.other_repository, asks && signature_sources.repository().is_some()),
+            (&mut self.proving, document.demands()),
             (&mut self.restoring, document.lets_restore),
             (&mut self.fresh, asks && signature_sources.asks_freshness()),
             (&mut self.unreachable_by_namespace, by_namespace),

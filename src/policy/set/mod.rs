@@ -175,8 +175,8 @@ impl PolicySet {
     pub(super) fn applicable_by(&self, name: &Name, digests: Digests<'_>, pod: &Pod) -> Applicable {
         let documents = self.index.matching(name, digests, pod);
         let demanding = documents.meets(&self.kinds.demanding);
-        let lets_restore = demanding
-            && documents.both(&self.kinds.demanding).all(|it| self.kinds.restoring.has(it));
+        let lets_restore = documents.meets(&self.kinds.proving)
+            && documents.both(&self.kinds.proving).all(|it| self.kinds.restoring.has(it));
         let exceptions = self.exceptions.matching(name, digests, pod);
         // Whether it is known is a question of its own only where a document asks it: others share
         // their verdicts.

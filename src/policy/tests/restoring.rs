@@ -91,7 +91,15 @@ fn attack_f_what_is_let_through_without_proof_is_not_proven() {
     let image = subject(IMAGE, &digest("image"));
     let signed = found(&image.target, vec![key.signs(&image.target, REPOSITORY)]);
     let proven = |text: &str, evidence: &Evidence| {
-        permitted(judge(&set(text, &keys), &image, &[evidence])).is_proven()
+        let set = set(text, &keys);
+        let verdict = set.judge(&Case {
+            subject: &image,
+            applicable: &set.applicable(&image.name, &Pod::default()),
+            evidence: &[evidence],
+            now: "2026-01-31T00:00:00Z".parse().unwrap(),
+            proofs: &VerificationCache::default(),
+        });
+        permitted(verdict).is_proven()
     };
     let own = allowing("own", "reg.test/prod/**");
     assert!(proven(&own, &signed));
