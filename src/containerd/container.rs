@@ -68,16 +68,18 @@ pub struct SpecMount {
 pub struct CreatedWith {
     /// The image id that the CRI resolved the image to.
     pub id: Digest,
-    /// `config.image.image` as it reached containerd.
+    /// `config.image.image` as it reached containerd; of a restored container, as its archive has it.
     pub image: String,
-    /// `config.image.user_specified_image`: the pod author's own word (fact C13).
+    /// `config.image.user_specified_image`: the pod author's own word (fact C13). None of a restored
+    /// container, where containerd notes what the archive says in place of the pod's word.
     pub user_specified_image: Option<String>,
     /// The container's name in the pod.
     pub name: String,
     /// Its image volumes.
     pub volumes: Vec<Volume>,
-    /// Whether containerd restored it from a checkpoint, of which nothing else is noted.
-    pub is_restored: bool,
+    /// The annotations of a container that containerd restored from a checkpoint, which are the
+    /// archive's; none of any other. Of the checkpoint itself nothing is noted that proves it.
+    pub restored: Option<BTreeMap<String, String>>,
 }
 
 /// An image volume that was asked for.
@@ -91,6 +93,15 @@ pub struct Volume {
     pub user_specified_image: Option<String>,
     /// `mounts[].image_sub_path`.
     pub sub_path: Option<String>,
+}
+
+impl CreatedWith {
+    /// Whether it is noted that containerd restored it from a checkpoint. The maker of any container
+    /// can write that.
+    #[must_use]
+    pub const fn is_restored(&self) -> bool {
+        self.restored.is_some()
+    }
 }
 
 impl Runtime {
@@ -218,13 +229,15 @@ impl TryFrom<Notes> for CreatedWith {
         let id = Digest::parse(&notes.metadata.image_ref).map_err(|_| {
             malformed("an image id that is not a sha256 digest in its container notes")
         })?;
+        let restored = annotations.filter(|annotations| annotations.contains_key(RESTORED));
+        let asked = some(image.user_specified_image).filter(|_| restored.is_none());
         Ok(Self {
             id,
             image: image.image,
-            user_specified_image: some(image.user_specified_image),
+            user_specified_image: asked,
             name: metadata.name,
             volumes: mounts.into_iter().filter_map(volume).collect(),
-            is_restored: annotations.is_some_and(|annotations| annotations.contains_key(RESTORED)),
+            restored,
         })
     }
 }
@@ -305,9 +318,30 @@ mod tests {
             user_specified_image: Some("app:1".to_owned()),
             name: "main".to_owned(),
             volumes: vec![volume],
-            is_restored: false,
+            restored: None,
         };
         assert_eq!(container.created_with, Some(created));
+    }
+
+    /// Attack F: containerd notes the image that the archive of a checkpoint names, and its
+    /// annotations, in place of what the pod asked for.
+    #[test]
+    fn attack_f_the_archive_of_a_checkpoint_says_nothing_of_what_was_asked_for() {
+        let spec = json!({"mounts": []});
+        let created = |annotations: Value| {
+            let mut notes = notes();
+            notes["Metadata"]["Config"]["annotations"] = annotations;
+            let container = stored(&spec, notes.to_string().as_bytes()).unwrap();
+            container.created_with.unwrap()
+        };
+        let restored = created(json!({"restored": "true", "a": "b"}));
+        assert_eq!((restored.is_restored(), &restored.user_specified_image), (true, &None));
+        assert_eq!(restored.restored.unwrap().get("a").map(String::as_str), Some("b"));
+        for other in [json!({"a": "restored"}), json!({}), json!(null)] {
+            let other = created(other);
+            let asked = other.user_specified_image.as_deref();
+            assert_eq!((other.is_restored(), asked), (false, Some("app:1")));
+        }
     }
 
     #[test]

@@ -4,6 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// How the keys of annotations begin that feed a snapshotter (fact P16).
+const SNAPSHOT_ANNOTATIONS: &[u8] = b"containerd.io/snapshot";
+
 /// What an operator sets about the runtime behind the gate.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -58,6 +61,13 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Whether no pod and no container may have an annotation of this key: it feeds a snapshotter,
+    /// which these do not allow.
+    #[must_use]
+    pub fn refuses_annotation(&self, key: &[u8]) -> bool {
+        !self.snapshot_annotations && key.starts_with(SNAPSHOT_ANNOTATIONS)
+    }
+
     /// [`Options::call_timeout_ms`] as a duration.
     #[must_use]
     pub fn call_timeout(&self) -> Duration {

@@ -11,6 +11,7 @@
 //! container is refused: the copy's own parent would say no more than that *something* was put on
 //! top of the image, as any derived image does.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Container, ProofError, Runtime, error};
@@ -54,7 +55,7 @@ pub struct Proven {
     container: String,
     created: Duration,
     root: Digest,
-    is_restored: bool,
+    restored: Option<BTreeMap<String, String>>,
 }
 
 impl Proven {
@@ -76,11 +77,11 @@ impl Proven {
         &self.root
     }
 
-    /// Whether containerd restored it from a checkpoint: then more goes on in it than its root
-    /// filesystem says (fact C8).
+    /// Its annotations where containerd restored it from a checkpoint, which has them and the
+    /// memory of its processes: then more goes on in it than its root filesystem says (fact C8).
     #[must_use]
-    pub const fn is_restored(&self) -> bool {
-        self.is_restored
+    pub const fn restored(&self) -> Option<&BTreeMap<String, String>> {
+        self.restored.as_ref()
     }
 }
 
@@ -140,7 +141,7 @@ impl Runtime {
             container: container.id.clone(),
             created: container.created,
             root: expected.root.clone(),
-            is_restored: container.created_with.as_ref().is_some_and(|it| it.is_restored),
+            restored: container.created_with.as_ref().and_then(|it| it.restored.clone()),
         })
     }
 
@@ -340,7 +341,7 @@ mod tests {
             user_specified_image: None,
             name: String::new(),
             volumes: Vec::new(),
-            is_restored: false,
+            restored: None,
         };
         container.created_with = Some(note(chain("id")));
         assert_eq!(noted(&container, &chain("id")), Ok(()));

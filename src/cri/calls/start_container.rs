@@ -167,7 +167,7 @@ async fn fetch(calls: &Calls, id: &str) -> Result<NotedContainer, Refusal> {
     let mut container = calls.gate.runtime().container(id).await?.ok_or_else(missing)?;
     let created = container.created_with.take().ok_or_else(missing)?;
     // Of what it was restored from nothing is noted that could be judged again.
-    if created.is_restored {
+    if created.is_restored() {
         let why = "the container was restored before the gate was started, or under other policies; \
             delete the pod";
         return Err(Refusal::CheckpointUnproven { why });

@@ -11,8 +11,6 @@ use crate::proto::asked::Note;
 /// The annotation with which a pod chooses a runtime handler's snapshotter for its pulls (fact
 /// P16).
 const HANDLER_ANNOTATION: &[u8] = b"io.containerd.cri.runtime-handler";
-/// Annotations that feed a snapshotter (fact P16).
-const SNAPSHOT_ANNOTATIONS: &[u8] = b"containerd.io/snapshot";
 
 /// Refuses a handler that chooses a snapshotter and is not on the list, asked for or noted in an
 /// annotation, and annotations that feed a snapshotter.
@@ -38,16 +36,14 @@ pub(super) fn refuse_foreign<'a>(
             });
         }
     }
-    let steering =
-        annotations.map(|note| &note.key).find(|key| key.starts_with(SNAPSHOT_ANNOTATIONS));
-    match steering {
-        Some(key) if !options.snapshot_annotations => Err(Refusal::NotAllowed {
+    match annotations.map(|note| &note.key).find(|key| options.refuses_annotation(key)) {
+        Some(key) => Err(Refusal::NotAllowed {
             what: format!("annotation {:?}", String::from_utf8_lossy(key)),
             hint: "it steers a snapshotter; set runtime.snapshot_annotations when yours are to be \
                 trusted"
                 .to_owned(),
         }),
-        Some(_) | None => Ok(()),
+        None => Ok(()),
     }
 }
 

@@ -20,6 +20,8 @@ use crate::evidence::{Name, Origin, Subject};
 use crate::image::{Digest, Document, Reference};
 use crate::policy::PolicySet;
 
+mod annotations;
+
 /// The base image of a checkpoint that is restored: what the container is made of.
 #[derive(Debug)]
 pub(in crate::cri) struct BaseImage {
@@ -140,22 +142,24 @@ impl Gate {
     }
 
     /// Makes sure that containerd restored a container of a checkpoint alone, of which this is the
-    /// base image, and that it still has that checkpoint.
+    /// base image, that it still has that checkpoint, and that no annotation out of the archive
+    /// steers the runtime.
     ///
     /// # Errors
-    /// [`Refusal::CheckpointUnproven`], [`Refusal::Stored`] or [`Refusal::Runtime`].
+    /// [`Refusal::CheckpointUnproven`], [`Refusal::TooMany`], [`Refusal::NotAllowed`],
+    /// [`Refusal::Stored`] or [`Refusal::Runtime`].
     pub(in crate::cri) async fn is_restored_as_decided(
         &self,
         proven: &Proven,
         own: Option<&LocalPermit>,
         base: Option<&LocalPermit>,
     ) -> Result<(), Refusal> {
-        match (own, base) {
-            (Some(checkpoint), Some(_)) => self.is_stored_alone(checkpoint.content()).await,
-            (Some(_) | None, _) if proven.is_restored() => {
-                Err(unproven("containerd restored the container, and its image is no checkpoint"))
-            }
-            (Some(_) | None, _) => Ok(()),
+        let checkpoint = own.filter(|_| base.is_some());
+        let options = self.runtime().options();
+        annotations::are_as_decided(proven.restored(), checkpoint.is_some(), options)?;
+        match checkpoint {
+            Some(checkpoint) => self.is_stored_alone(checkpoint.content()).await,
+            None => Ok(()),
         }
     }
 

@@ -188,7 +188,7 @@ pub(super) fn container_subject(
     match &listed.container {
         Ok(container) => {
             if let Some(created) = &container.created_with {
-                if created.is_restored {
+                if created.is_restored() {
                     row.message = Some(RESTORED.to_owned());
                     if standing == SweepVerdict::StartedBefore {
                         standing = SweepVerdict::CannotBeTold;
