@@ -7,6 +7,7 @@
 mod accounted;
 mod drift;
 mod options;
+mod outcome;
 mod progress;
 mod stop;
 mod stops;

@@ -18,11 +18,6 @@ use crate::policy::PolicySet;
 /// Longest text of a row that others wrote, bytes: the longest legal reference is below 600.
 const TEXT_MAX: usize = 600;
 
-/// What is said of a container of which nothing is noted but its base image.
-const RESTORED: &str = "it was restored from a checkpoint that is not noted; its base image is judged among the images";
-/// The code of such a container, where the gate did not make it.
-const UNPROVEN: &str = "checkpoint-unproven";
-
 /// One container or image, not judged yet.
 #[derive(Debug)]
 pub(super) struct SweepSubject {
@@ -36,6 +31,8 @@ pub(super) struct SweepSubject {
     pub(super) sandbox: Option<String>,
     /// Where each of its image volumes goes.
     pub(super) volumes: Vec<String>,
+    /// Whether it is noted as restored from a checkpoint, of which its asks say nothing.
+    pub(super) is_restored: bool,
     /// Why it cannot be judged.
     pub(super) fault: Option<RuntimeError>,
     /// Whether its registry may say more than is known of it.
@@ -161,7 +158,7 @@ pub(super) fn with_own(namespaces: &[String]) -> Vec<&str> {
 
 pub(super) fn container_subject(
     listed: Listed,
-    mut standing: SweepVerdict,
+    standing: SweepVerdict,
     deadline: Instant,
 ) -> SweepSubject {
     let label = |name: &str| listed.label(name).map(cut);
@@ -184,20 +181,13 @@ pub(super) fn container_subject(
         signers: Vec::new(),
     };
     let (mut asks, mut volumes, mut fault) = (Vec::new(), Vec::new(), None);
-    let mut sandbox = None;
+    let (mut sandbox, mut is_restored) = (None, false);
     match &listed.container {
         Ok(container) => {
             if let Some(created) = &container.created_with {
-                if created.is_restored() {
-                    row.message = Some(RESTORED.to_owned());
-                    if standing == SweepVerdict::StartedBefore {
-                        standing = SweepVerdict::CannotBeTold;
-                        (row.standing, row.code) = (standing, Some(UNPROVEN.to_owned()));
-                    }
-                } else {
-                    asks = asked_before(&container.pod, created, deadline);
-                    sandbox.clone_from(&container.sandbox);
-                }
+                asks = asked_before(&container.pod, created, deadline);
+                sandbox.clone_from(&container.sandbox);
+                is_restored = created.is_restored();
                 volumes = created.volumes.iter().map(|v| v.container_path.clone()).collect();
                 row.image = created.user_specified_image.as_deref().map(cut).or(row.image);
             }
@@ -205,7 +195,7 @@ pub(super) fn container_subject(
         Err(error) if kind == SweptKind::Container => fault = Some(error.clone()),
         Err(_) => {}
     }
-    if asks.is_empty() && fault.is_none() && row.message.is_none() {
+    if asks.is_empty() && fault.is_none() {
         row.message = Some(match kind {
             SweptKind::Sandbox => "its image is judged among the images".to_owned(),
             SweptKind::Container | SweptKind::Image => {
@@ -213,7 +203,8 @@ pub(super) fn container_subject(
             }
         });
     }
-    SweepSubject { row, origin: standing, asks, sandbox, volumes, fault, is_open: false }
+    let (origin, is_open) = (standing, false);
+    SweepSubject { row, origin, asks, sandbox, volumes, is_restored, fault, is_open }
 }
 
 fn image_subject(id: &str, image: Option<String>, deadline: Instant) -> SweepSubject {
@@ -245,6 +236,7 @@ fn image_subject(id: &str, image: Option<String>, deadline: Instant) -> SweepSub
         asks: vec![ask],
         sandbox: None,
         volumes: Vec::new(),
+        is_restored: false,
         fault: None,
         is_open: false,
     }
@@ -267,4 +259,78 @@ pub(super) fn volumes<'p>(
     let paths = subject.volumes.iter().cloned();
     let pair = |(container_path, permit)| CreatedVolume { container_path, permit };
     paths.zip(permits).map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::containerd::{Container, CreatedWith, Volume};
+    use crate::image::Digest;
+
+    fn listed(restored: Option<BTreeMap<String, String>>) -> Listed {
+        let volume = Volume {
+            container_path: "/data".to_owned(),
+            image: "sha256:data".to_owned(),
+            user_specified_image: None,
+            sub_path: None,
+        };
+        let created = CreatedWith {
+            id: Digest::of(b"base"),
+            image: "app:1".to_owned(),
+            user_specified_image: None,
+            name: "main".to_owned(),
+            volumes: vec![volume],
+            restored,
+        };
+        let container = Container {
+            id: "c".to_owned(),
+            image: "reg.test/app:1".to_owned(),
+            snapshotter: "overlayfs".to_owned(),
+            snapshot_key: "c".to_owned(),
+            runtime: "io.containerd.runc.v2".to_owned(),
+            created: Duration::ZERO,
+            labels: BTreeMap::new(),
+            pod: Pod::default(),
+            sandbox: Some("s".to_owned()),
+            mounts: Vec::new(),
+            created_with: Some(created),
+        };
+        Listed {
+            namespace: NAMESPACE.to_owned(),
+            id: "c".to_owned(),
+            image: container.image.clone(),
+            runtime: container.runtime.clone(),
+            labels: BTreeMap::new(),
+            created: Duration::ZERO,
+            container: Ok(container),
+        }
+    }
+
+    /// Attack F: a container that says that it was restored is judged by all that is noted of it.
+    #[test]
+    fn attack_f_a_restored_container_is_judged_by_its_base_image_and_its_volumes() {
+        let restored = Some(BTreeMap::from([("restored".to_owned(), "true".to_owned())]));
+        for origin in [SweepVerdict::Admitted, SweepVerdict::StartedBefore] {
+            for (restored, is_restored) in [(None, false), (restored.clone(), true)] {
+                let now = crate::daemon::CLOCK.steady();
+                let subject = container_subject(listed(restored), origin, now);
+                let asked: Vec<&str> = subject.asks.iter().map(|ask| ask.image.as_str()).collect();
+                assert_eq!(asked, [Digest::of(b"base").as_str(), "sha256:data"]);
+                assert_eq!(subject.is_restored, is_restored);
+                let (sandbox, row) = (subject.sandbox.as_deref(), &subject.row);
+                assert_eq!(
+                    (sandbox, subject.volumes.as_slice()),
+                    (Some("s"), &["/data".to_owned()][..])
+                );
+                assert_eq!(
+                    (subject.origin, row.standing, row.message.as_deref()),
+                    (origin, origin, None)
+                );
+                assert_eq!(row.image.as_deref(), Some("reg.test/app:1"));
+            }
+        }
+    }
 }

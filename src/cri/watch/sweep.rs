@@ -12,9 +12,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::options::{OnFailedSweep, SweepOptions};
+use super::outcome::{note, of_restored};
 use super::progress::{SweepProgress, SweepState};
 use super::stops::Stops;
-use super::subjects::{SweepSubject, cut, volumes, with_own};
+use super::subjects::{SweepSubject, volumes, with_own};
 use super::swept::{SweepReport, SweepVerdict, Swept, SweptKey, SweptKind, key};
 use super::telling::{about, words};
 use crate::audit::{Finding, FindingKind, Reason};
@@ -32,8 +33,6 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// How long a judgement by what is on this node may take.
 const JUDGE_MAX: Duration = Duration::from_secs(3600);
-/// Signers named of one image.
-const SIGNERS_MAX: usize = 4;
 
 /// What one image came to; many containers are of the same.
 pub(super) type Judgements = HashMap<JudgementKey, Result<LocalPermit, Refusal>>;
@@ -231,8 +230,11 @@ impl Sweeper {
         if refusal.is_none() && origin != SweepVerdict::Admitted {
             refusal = self.unproven(subject, &permits).await;
         }
+        if subject.is_restored {
+            refusal = of_restored(origin, refusal);
+        }
         subject.is_open = refusal.as_ref().is_some_and(|why| why.ending() != Ending::Refused);
-        note(&mut subject.row, origin, &permits, refusal);
+        note(&mut subject.row, (origin, subject.is_restored), &permits, refusal);
         if let Some(fault) = subject.fault.as_ref().filter(|_| origin != SweepVerdict::WentAround) {
             subject.row.standing = SweepVerdict::CannotBeTold;
             subject.row.code = Some("runtime".to_owned());
@@ -321,48 +323,10 @@ fn is_open(outcome: &Result<LocalPermit, Refusal>) -> bool {
     outcome.as_ref().err().is_some_and(|refusal| refusal.ending() != Ending::Refused)
 }
 
-/// Puts into the row what its images came to.
-fn note(row: &mut Swept, origin: SweepVerdict, permits: &[LocalPermit], refusal: Option<Refusal>) {
-    if let Some(permit) = permits.first() {
-        row.digest = Some(permit.content().target().to_string());
-        row.signers = signers(permit);
-    }
-    if let Some(refusal) = &refusal {
-        row.code = Some(refusal.code().to_owned());
-        row.message = Some(cut(&refusal.to_string()));
-    } else if !permits.is_empty() {
-        (row.code, row.message) = (None, None);
-    }
-    if refusal.is_none() && origin == SweepVerdict::CannotBeTold && row.code.is_none() {
-        row.message =
-            Some("whether it was made by the gate or around it is not known any more".to_owned());
-    }
-    row.standing = match (origin, refusal.map(|refusal| refusal.ending())) {
-        (SweepVerdict::WentAround, _) => SweepVerdict::WentAround,
-        (_, Some(Ending::Refused)) => SweepVerdict::WouldBeRefused,
-        (_, Some(Ending::Unable | Ending::Unreachable)) => SweepVerdict::CannotBeTold,
-        (origin, None) => origin,
-    };
-}
-
 /// A judgement is no other pod's, unless the same documents are about both. What demands is found for
 /// any name; what lets through goes by namespace and use beside names alone.
 fn key_of(ask: &LocalImageRequest, set: &PolicySet) -> JudgementKey {
     let applicable = set.applicable(&Name::Unknown, &ask.pod);
     let (namespace, image_use) = (ask.pod.namespace.clone(), ask.pod.traits.image_use);
     (ask.image.clone(), ask.user_specified.clone(), applicable, namespace, image_use)
-}
-
-fn signers(permit: &LocalPermit) -> Vec<String> {
-    let documents =
-        permit.admissions().iter().flat_map(|admission| &admission.permit().report().documents);
-    let all = documents.flat_map(|document| &document.requirements);
-    let mut named: Vec<String> = Vec::new();
-    for signer in all.flat_map(|requirement| &requirement.signers) {
-        let name = cut(&signer.to_string());
-        if named.len() < SIGNERS_MAX && !named.contains(&name) {
-            named.push(name);
-        }
-    }
-    named
 }
