@@ -181,7 +181,8 @@ impl Daemon {
         tell(&News::Reloading);
         let config: PathBuf = self.config.clone();
         let memory = Arc::clone(&self.lists.memory);
-        let reading = self.reads_of(cause).run(move || load(&config, &|| memory.in_force())).await;
+        let reading = move || load(&config, cause, &|| memory.in_force());
+        let reading = self.reads_of(cause).run(reading).await;
         let outcome = match reading.map_err(NotReloaded::Unread) {
             Ok(Reading { read, at }) => {
                 // Whatever came of it: how the folders were is known.
@@ -363,8 +364,8 @@ fn next_step<S: PartialEq>(
 /// change is never put in force.
 ///
 /// A deny list that is in force and of which nothing is left that is believed is put back, or holds
-/// the reload up: no change of a file takes it out.
-fn load(config: &Path, in_force: &dyn Fn() -> BTreeMap<String, InForce>) -> Reading {
+/// the reload up: no change of a file takes it out. An operator does, in so many words.
+fn load(config: &Path, cause: Cause, in_force: &dyn Fn() -> BTreeMap<String, InForce>) -> Reading {
     let settings = match config::load(config) {
         Ok(settings) => settings,
         Err(error) => return Reading { read: Err(Faults::of([error.to_string()])), at: None },
@@ -379,39 +380,68 @@ fn load(config: &Path, in_force: &dyn Fn() -> BTreeMap<String, InForce>) -> Read
         }
         // Once the files are read: what was taken before that counts.
         let lists = in_force();
-        let refused = |problem| loader::LoadError { problems: vec![problem] };
         let loaded = loaded.and_then(|loaded| {
             let restored = deny_fetch::restore(&options, &loaded.lists, &lists);
-            Ok((restored.map_err(|problem| refused(*problem))?, loaded))
+            let refused = |problem: Box<_>| loader::LoadError { problems: vec![*problem] };
+            Ok((restored.map_err(refused)?, loaded))
         });
-        let loaded = match loaded {
+        let read = match loaded {
             Ok((true, _)) => continue,
             Ok((false, loaded)) => match lost(&loaded, &lists) {
-                Some(problem) => Err(refused(problem)),
-                None => Ok(loaded),
+                lost if lost.is_empty() || cause == Cause::ToldThoughEmpty => {
+                    let mut noted = Noted::of(&loaded, &settings.trust);
+                    noted.warnings.extend(lost.iter().map(LostList::let_go));
+                    Ok((Arc::new(loaded.policies), noted))
+                }
+                lost => Err(Faults::of(lost.iter().map(LostList::refused))),
             },
-            Err(error) => Err(error),
+            Err(error) => Err(Faults::of(error.problems.iter().map(ToString::to_string))),
         };
-        let faults =
-            |error: loader::LoadError| Faults::of(error.problems.iter().map(ToString::to_string));
-        let read = loaded.map_err(faults).map(|loaded| {
-            let noted = Noted::of(&loaded, &settings.trust);
-            (Arc::new(loaded.policies), noted)
-        });
         return Reading { read, at: Some((options, state)) };
     }
     let error = format!("the folder changed each of {READS_MAX} times while it was read");
     Reading { read: Err(Faults::of([error])), at: None }
 }
 
-/// A deny list that is in force, and of which nothing that was read is believed.
-fn lost(loaded: &loader::Loaded, lists: &BTreeMap<String, InForce>) -> Option<loader::Problem> {
-    let is_lost = |list: &&loader::KeptRead| {
-        lists.contains_key(&list.name) && !matches!(list.kept, Some(Ok(_)))
-    };
-    let list = loaded.lists.iter().find(is_lost)?;
-    let fault = list.kept.as_ref().and_then(|kept| kept.as_ref().err().cloned());
-    Some(loader::Problem::DenyList { name: list.name.clone(), fault })
+/// A deny list that is in force, and of which nothing that was read is believed: its key is another
+/// in the configuration now, say.
+#[derive(Debug)]
+struct LostList {
+    problem: loader::Problem,
+    name: String,
+    /// How many entries are in force of it.
+    entries: usize,
+}
+
+impl LostList {
+    /// Why it holds a reload up, and what lets it go.
+    fn refused(&self) -> String {
+        let (problem, entries) = (&self.problem, self.entries);
+        format!(
+            "{problem}; its {entries} entries stay in force; if they are to go until it is fetched \
+             again, run: sealgate reload --allow-empty"
+        )
+    }
+
+    /// What to say once an operator let it go.
+    fn let_go(&self) -> String {
+        let (name, entries) = (&self.name, self.entries);
+        format!(
+            "an operator let the deny list {name} go, which was in force with {entries} entries: it \
+             denies NOTHING until it is fetched again"
+        )
+    }
+}
+
+fn lost(loaded: &loader::Loaded, lists: &BTreeMap<String, InForce>) -> Vec<LostList> {
+    let is_lost = |list: &&loader::KeptRead| !matches!(list.kept, Some(Ok(_)));
+    let lost = loaded.lists.iter().filter(is_lost).filter_map(|list| {
+        let (name, entries) = (list.name.clone(), lists.get(&list.name)?.entries);
+        let fault = list.kept.as_ref().and_then(|kept| kept.as_ref().err().cloned());
+        let problem = loader::Problem::DenyList { name: name.clone(), fault };
+        Some(LostList { problem, name, entries })
+    });
+    lost.collect()
 }
 
 #[cfg(test)]

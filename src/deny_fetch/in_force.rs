@@ -16,6 +16,8 @@ use crate::loader::{self, KeptRead, Problem};
 pub struct InForce {
     /// Its version, with the digest of its bytes.
     pub known: KnownVersion,
+    /// The number of its entries.
+    pub entries: usize,
     /// The file that it was read from.
     pub file: Arc<[u8]>,
     /// The list that was taken since and is not in force yet. It may be older: an operator had the

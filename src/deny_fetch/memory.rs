@@ -83,7 +83,7 @@ struct Remembrance {
 
 impl ListMemory {
     /// Notes what a load of the policies read of them. A list that is no longer configured is
-    /// forgotten.
+    /// forgotten. One that was in force and is no more, as an operator let it go, is fetched at once.
     pub fn note_loaded(&self, lists: &[KeptRead]) {
         let mut known = self.locked();
         known.retain(|name, _| lists.iter().any(|list| list.name == *name));
@@ -91,11 +91,15 @@ impl ListMemory {
             let known = known.entry(list.name.clone()).or_default();
             let standing = &mut known.standing;
             standing.source.clone_from(&list.source);
+            let was_in_force = standing.kept.is_some();
             (standing.kept, standing.fault) = match &list.kept {
                 None => (None, None),
                 Some(Ok(proof)) => (Some(proof.clone()), None),
                 Some(Err(fault)) => (None, Some(fault.to_string())),
             };
+            if was_in_force && standing.kept.is_none() {
+                known.due = None;
+            }
             let fetched = standing.kept.as_ref().map(|proof| proof.fetched);
             standing.fetched = standing.fetched.max(fetched);
             if known.taken.is_some() && known.taken == standing.kept.as_ref().map(version_of) {
@@ -151,7 +155,7 @@ impl ListMemory {
         let in_force = |known: &Remembrance| {
             let proof = known.standing.kept.as_ref()?;
             let (file, taken) = (Arc::clone(&proof.file), known.taken.clone());
-            Some(InForce { known: version_of(proof), file, taken })
+            Some(InForce { known: version_of(proof), entries: proof.head.entries, file, taken })
         };
         known.iter().filter_map(|(name, known)| Some((name.clone(), in_force(known)?))).collect()
     }
@@ -222,6 +226,7 @@ fn jittered(pause: Duration, chance: u16) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::ListHead;
 
     fn options(every_seconds: u64) -> Options {
         let text = format!(
@@ -264,6 +269,39 @@ mod tests {
         assert!(memory.begin_if_due(&options, start));
         assert!(!memory.begin_if_due(&options, start + UNDER_WAY_MAX - Duration::from_secs(1)));
         assert!(memory.begin_if_due(&options, start + UNDER_WAY_MAX));
+    }
+
+    /// An operator let it go, since its key leaked: the new key's is fetched at once.
+    #[test]
+    fn a_list_that_was_in_force_and_is_no_more_is_due_at_once() {
+        let (memory, options) = (ListMemory::default(), options(900));
+        let (start, time) = (crate::daemon::CLOCK.steady(), Timestamp::UNIX_EPOCH);
+        let read = |is_kept: bool| {
+            let head = ListHead {
+                name: "fleet".to_owned(),
+                source: String::new(),
+                version: 7,
+                issued: time,
+                expires: time,
+                entries: 1,
+            };
+            let proof = KeptProof {
+                head,
+                digest: crate::image::Digest::of(b"list"),
+                signer: String::new(),
+                fetched: time,
+                file: [].into(),
+            };
+            let kept = is_kept.then_some(Ok(proof));
+            [KeptRead { name: "fleet".to_owned(), source: String::new(), kept }]
+        };
+        let is_due = |is_kept: bool| {
+            memory.note_loaded(&read(is_kept));
+            let is_due = memory.begin_if_due(&options, start);
+            memory.ended(&options, ("taken", String::new(), true), (start, time, 0));
+            is_due
+        };
+        assert_eq!([true, true, false, false].map(is_due), [true, false, true, false]);
     }
 
     #[test]

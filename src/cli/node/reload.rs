@@ -12,8 +12,8 @@ use crate::control::{Answer, Faults, Reloaded, Request};
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Options {
     /// Take a set without any policy although there was one before, or a configuration without a
-    /// deny list that is in force. Without this the gate keeps what it has: an empty folder is more
-    /// often a mount that went away.
+    /// deny list that is in force, or by whose keys it is not signed. Without this the gate keeps
+    /// what it has: an empty folder is more often a mount that went away.
     #[arg(long)]
     allow_empty: bool,
 }

@@ -77,13 +77,13 @@ impl Node {
         let file = signed(&self.pair, &text).to_json();
         ListFolder::new(&self.dir.path().join("deny-lists")).keep("fleet", &file).unwrap();
         let known = KnownVersion { version, digest: Some(Digest::of(text.as_bytes())) };
-        let in_force = InForce { known, file: file.into(), taken: None };
+        let in_force = InForce { known, entries: 1, file: file.into(), taken: None };
         [("fleet".to_owned(), in_force)].into()
     }
 
     /// The version that a reload would put in force; none where it denies nothing by the list.
     fn reloaded(&self, in_force: &BTreeMap<String, InForce>) -> Result<Option<u64>, Faults> {
-        let (set, noted) = load(&self.config(), &|| in_force.clone()).read?;
+        let (set, noted) = load(&self.config(), Cause::Told, &|| in_force.clone()).read?;
         let heads = set.fetched_lists().iter().map(|head| head.version);
         let kept = noted.lists.iter().filter_map(|list| list.kept.as_ref()?.as_ref().ok());
         assert!(kept.map(|proof| proof.head.version).eq(heads.clone()));
@@ -103,7 +103,7 @@ fn a_list_in_force_that_is_not_believed_any_more_holds_the_reload_up() {
         &config::load(&node.config()).unwrap().policy,
         &loader::TrustOptions::default(),
     );
-    let problem = lost(&loaded.unwrap(), &in_force);
+    let problem = lost(&loaded.unwrap(), &in_force).pop().map(|lost| lost.problem);
     let fault = ListFault::NotSigned(String::new()).code();
     let is_of = |fault: Option<ListFault>| fault.map(|fault| fault.code());
     assert!(
@@ -114,9 +114,52 @@ fn a_list_in_force_that_is_not_believed_any_more_holds_the_reload_up() {
         ),
         "{problem:?}"
     );
-    assert!(node.reloaded(&in_force).is_err());
+    let refused = node.reloaded(&in_force).unwrap_err().to_string();
+    assert!(refused.contains("sealgate reload --allow-empty"), "{refused}");
     // A gate that starts with it denies nothing by the list, and says so.
     assert_eq!(node.reloaded(&BTreeMap::new()), Ok(None));
+}
+
+/// The key of a list leaked, and the configuration names another one: with the word of an operator
+/// nothing of the list is in force until the new key's is fetched, and the memory of what was in
+/// force does not bring it back.
+#[test]
+fn an_operator_lets_a_list_go_whose_key_is_not_believed_any_more() {
+    let node = Node::new();
+    node.keep(7);
+    let read = |cause, memory: &deny_fetch::ListMemory| {
+        load(&node.config(), cause, &|| memory.in_force()).read
+    };
+    let memory = deny_fetch::ListMemory::default();
+    memory.note_loaded(&read(Cause::Told, &memory).unwrap().1.lists);
+    assert!(memory.in_force().contains_key("fleet"));
+    node.configure("keys = [\"other.pub\"]");
+    for cause in [Cause::Change, Cause::Told] {
+        assert!(read(cause, &memory).is_err(), "{cause:?}");
+    }
+    let (set, noted) = read(Cause::ToldThoughEmpty, &memory).unwrap();
+    assert!(set.fetched_lists().is_empty());
+    let told = |words: &str| noted.warnings.iter().any(|warning| warning.contains(words));
+    assert!(told("deny list fleet go, which was in force with 1 entries"), "{:?}", noted.warnings);
+    // It is put in force, and stays so with the next change of a file.
+    memory.note_loaded(&noted.lists);
+    assert!(memory.in_force().is_empty());
+    let (set, noted) = read(Cause::Change, &memory).unwrap();
+    assert!(set.fetched_lists().is_empty());
+    assert!(!noted.warnings.iter().any(|warning| warning.contains("an operator")));
+}
+
+/// The word of an operator does not let a list go that is only damaged on disk.
+#[test]
+fn a_list_whose_file_was_lost_is_put_back_also_where_an_operator_takes_less() {
+    let node = Node::new();
+    let in_force = node.keep(7);
+    let file = ListFolder::new(&node.dir.path().join("deny-lists")).list_file("fleet");
+    fs::remove_file(file).unwrap();
+    let (set, noted) =
+        load(&node.config(), Cause::ToldThoughEmpty, &|| in_force.clone()).read.unwrap();
+    assert_eq!(set.fetched_lists().iter().map(|head| head.version).max(), Some(7));
+    assert!(!noted.warnings.iter().any(|warning| warning.contains("an operator")));
 }
 
 #[test]
@@ -124,7 +167,7 @@ fn a_reload_reads_the_options_of_a_list_again() {
     let node = Node::new();
     let in_force = node.keep(7);
     node.configure("keys = [\"other.pub\", \"fleet.pub\"], every_seconds = 60");
-    let reading = load(&node.config(), &|| in_force.clone());
+    let reading = load(&node.config(), Cause::Change, &|| in_force.clone());
     let (options, _) = reading.at.unwrap();
     assert_eq!(options.deny_lists[0].every_seconds, 60);
     assert_eq!(node.reloaded(&in_force), Ok(Some(7)));

@@ -109,7 +109,8 @@ fn known(taken: &TakenList) -> KnownVersion {
 }
 
 fn in_force(taken: &TakenList) -> InForce {
-    InForce { known: known(taken), file: taken.file.clone().into(), taken: None }
+    let (entries, file) = (taken.head.entries, taken.file.clone().into());
+    InForce { known: known(taken), entries, file, taken: None }
 }
 
 fn now() -> Timestamp {
