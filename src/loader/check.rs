@@ -26,6 +26,8 @@ use crate::policy::{
 
 /// The code of a list that no gate takes, since it denies everything; as a fetch has it.
 const STRIKES_OFF_ALL: &str = "strikes-off-all";
+/// The code of a list to publish that lies among policies, where no gate loads it.
+const LIST_AMONG_POLICIES: &str = "list-among-policies";
 
 /// What is to be looked over.
 #[derive(Debug)]
@@ -135,7 +137,7 @@ impl Check<'_> {
         checked: &mut Checked,
     ) {
         let mut left = TOTAL_MAX;
-        let mut add = |reader: &mut DocumentsReader,
+        let mut add = |(reader, is_named): (&mut DocumentsReader, bool),
                        file: Result<PolicyFile, Box<Problem>>,
                        checked: &mut Checked| {
             let file = match file {
@@ -147,10 +149,10 @@ impl Check<'_> {
                 Err(problem) => return checked.problems(vec![*problem]),
             };
             left -= file.bytes.len();
-            if !self.is_in_force && FetchedList::is_meant(&file.bytes) {
-                published.extend(self.published(&file, checked));
-            } else {
-                reader.add(file.parse());
+            match !self.is_in_force && FetchedList::is_meant(&file.bytes) {
+                true if is_named => published.extend(self.published(&file, checked)),
+                true => checked.remarks.push(Remark::list_among_policies(file.name.clone())),
+                false => reader.add(file.parse()),
             }
             if let Ok(text) = String::from_utf8(file.bytes) {
                 checked.texts.insert(file.name, text);
@@ -164,10 +166,11 @@ impl Check<'_> {
                 reader.begin_folder();
             }
             match source {
-                CheckSource::Read(file) => add(reader, Ok(file.clone()), checked),
+                CheckSource::Read(file) => add((&mut *reader, true), Ok(file.clone()), checked),
                 CheckSource::Path(path) => {
+                    let is_named = !path.is_dir();
                     for file in self.files(path, checked) {
-                        add(reader, self.file(&file), checked);
+                        add((&mut *reader, is_named), self.file(&file), checked);
                     }
                 }
             }
@@ -351,6 +354,14 @@ impl Remark {
             message: said.to_string(),
             suggestion: None,
         }
+    }
+
+    /// A gate that has this folder takes none of it.
+    fn list_among_policies(file: String) -> Self {
+        let message = "this is a deny list to publish; no gate loads it from a folder of policies: \
+                       check it by its own name";
+        let remark = Self::warning(LIST_AMONG_POLICIES, &message);
+        Self { severity: Severity::Error, ..remark }.at(file, None, "")
     }
 
     fn of_problem(problem: &Problem) -> Self {

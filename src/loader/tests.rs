@@ -12,9 +12,10 @@ use super::policy_files::TOTAL_MAX;
 use super::*;
 use crate::evidence::{Name, Pod};
 use crate::image::Reference;
-use crate::policy::{FILE_MAX, PolicyFault};
+use crate::policy::{FILE_MAX, PolicyFault, PolicyFile};
 use crate::verify::KeyError;
 
+mod checked;
 mod elsewhere;
 mod several;
 
