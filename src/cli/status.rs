@@ -124,7 +124,11 @@ fn print_deny_lists(lists: &[DenyListStatus], screen: &mut Screen) {
             ));
         }
         if let Some(fault) = &list.fault {
-            let bad = screen.tone(Tone::Bad, "what is kept of it is not believed:");
+            let what = match list.version {
+                Some(_) => "it denies, and is not known to be the newest that this node took:",
+                None => "what is kept of it is not believed:",
+            };
+            let bad = screen.tone(Tone::Bad, what);
             screen.line(&format!("         {bad} {}", plain(fault)));
         }
         if list.failed {

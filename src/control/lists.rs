@@ -29,6 +29,7 @@ pub struct DenyListStatus {
     pub message: Option<String>,
     /// Whether the last fetch failed.
     pub failed: bool,
-    /// Why what is kept on this node is not believed.
+    /// Why what is kept on this node is not believed; of a list that is in force, why it is not known
+    /// to be the newest that this node took.
     pub fault: Option<String>,
 }

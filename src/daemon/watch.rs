@@ -187,7 +187,9 @@ impl Daemon {
             true => format!("; IT EXPIRED at {}, and denies all the same", head.expires),
             false => String::new(),
         };
-        if taken.taken == Taken::Same && self.is_in_force(list, &known) {
+        // Where the files were not those of what was taken last, they are now: that is read again.
+        let is_well = self.lists.memory.standing(&list.name).fault.is_none();
+        if taken.taken == Taken::Same && is_well && self.is_in_force(list, &known) {
             return ("unchanged", format!("version {version}{expired}"), true);
         }
         if taken.taken == Taken::New

@@ -30,7 +30,7 @@ pub struct ListStanding {
     pub source: String,
     /// What is kept of it and proven; none where that is nothing.
     pub kept: Option<KeptProof>,
-    /// Why what is kept is not believed.
+    /// Why what is kept is not believed, or is not what was taken last.
     pub fault: Option<String>,
     /// When it was last had from its source: a new one, or the same.
     pub fetched: Option<Timestamp>,
@@ -94,7 +94,10 @@ impl ListMemory {
             let was_in_force = standing.kept.is_some();
             (standing.kept, standing.fault) = match &list.kept {
                 None => (None, None),
-                Some(Ok(proof)) => (Some(proof.clone()), None),
+                Some(Ok(proof)) => {
+                    let fault = proof.outdated.as_ref().map(ToString::to_string);
+                    (Some(proof.clone()), fault)
+                }
                 Some(Err(fault)) => (None, Some(fault.to_string())),
             };
             if was_in_force && standing.kept.is_none() {
@@ -291,6 +294,7 @@ mod tests {
                 signer: String::new(),
                 fetched: time,
                 file: [].into(),
+                outdated: None,
             };
             let kept = is_kept.then_some(Ok(proof));
             [KeptRead { name: "fleet".to_owned(), source: String::new(), kept }]

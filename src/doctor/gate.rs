@@ -62,8 +62,14 @@ fn deny_list(list: &DenyListStatus) -> Check {
     let fetch = cure(list);
     let last = || list.message.clone().unwrap_or_else(|| "it was not fetched yet".to_owned());
     match (&list.fault, list.version) {
-        (Some(fault), _) => {
+        (Some(fault), None) => {
             Check::fail(id, format!("{name}: what is kept of it is not believed: {fault}"), fetch)
+        }
+        (Some(fault), Some(version)) => {
+            let seen = format!(
+                "{name}, version {version}, is not known to be the newest that this node took: {fault}"
+            );
+            Check::fail(id, seen, fetch)
         }
         (None, None) => Check::fail(id, format!("{name} is not in force: {}", last()), fetch),
         (None, Some(version)) if list.expired => {
@@ -210,7 +216,10 @@ mod tests {
         assert_eq!(deny_list(&list).outcome, Outcome::Ok);
         let expired = DenyListStatus { expired: true, ..list.clone() };
         let failed = DenyListStatus { failed: true, ..list.clone() };
-        let edited = DenyListStatus { version: None, fault: Some("x".to_owned()), ..list };
+        let older = DenyListStatus { fault: Some("x".to_owned()), ..list.clone() };
+        let edited = DenyListStatus { version: None, ..older.clone() };
+        assert!(deny_list(&older).seen.contains("version 7"));
+        assert_eq!(deny_list(&older).outcome, Outcome::Fail);
         assert_eq!(deny_list(&expired).outcome, Outcome::Fail);
         assert_eq!(deny_list(&failed).outcome, Outcome::Warn);
         assert_eq!(deny_list(&edited).outcome, Outcome::Fail);

@@ -170,6 +170,13 @@ pub enum Warning {
         /// Its file.
         file: PathBuf,
     },
+    /// What is kept of a deny list that is fetched is not what this node took last. It denies.
+    OldDenyList {
+        /// Its name.
+        name: String,
+        /// Why.
+        fault: ListFault,
+    },
     /// What is kept of a deny list that is fetched is not believed, and denies nothing.
     DenyList {
         /// Its name.
@@ -372,6 +379,11 @@ impl fmt::Display for Warning {
                      it; if that is meant, run: rm {file}"
                 )
             }
+            Self::OldDenyList { name, fault } => write!(
+                f,
+                "deny list {name} is in force, and is NOT KNOWN TO BE THE NEWEST that this node \
+                 took: {fault}; run: sealgate deny fetch {name}"
+            ),
             Self::DenyList { name, fault } => write!(
                 f,
                 "deny list {name} is kept on this node and NOT BELIEVED, so that it denies nothing: \

@@ -13,7 +13,9 @@ use super::error::{LoadError, Problem, Warning};
 use super::files::Owners;
 use super::material::{keys, trust_roots};
 use super::roots::TrustOptions;
-use crate::fetched_list::{self, KeptList, ListFault, ListFolder, Proven, SignerCheck};
+use crate::fetched_list::{
+    self, KeptList, KnownVersion, ListFault, ListFolder, Proven, SignerCheck,
+};
 use crate::image::Digest;
 use crate::policy::{
     Documents, ListHead, Material, PolicyError, PolicyFault, PolicySet, Unmatched,
@@ -54,6 +56,8 @@ pub struct KeptProof {
     pub fetched: jiff::Timestamp,
     /// The file, as it was read.
     pub file: Arc<[u8]>,
+    /// Why it is not the list that this node took last. It denies all the same.
+    pub outdated: Option<ListFault>,
 }
 
 /// Who must have signed this list, by this folder of keys and these roots. Faults are told at the
@@ -131,7 +135,8 @@ pub(super) fn add_kept(
                 let Proven { list, digest, signer, fetched } = proven;
                 let head = list.head().clone();
                 documents.add_fetched(list);
-                Some(Ok(KeptProof { head, digest, signer, fetched, file }))
+                let outdated = outdated(&folder, &name, (head.version, &digest));
+                Some(Ok(KeptProof { head, digest, signer, fetched, file, outdated }))
             }
         };
         match &kept {
@@ -139,7 +144,10 @@ pub(super) fn add_kept(
             Some(Err(fault)) => {
                 warnings.push(Warning::DenyList { name: name.clone(), fault: fault.clone() });
             }
-            Some(Ok(_)) => {}
+            Some(Ok(KeptProof { outdated: Some(fault), .. })) => {
+                warnings.push(Warning::OldDenyList { name: name.clone(), fault: fault.clone() });
+            }
+            Some(Ok(KeptProof { outdated: None, .. })) => {}
         }
         read.push(KeptRead { name, source: list.source.clone(), kept });
     }
@@ -147,6 +155,19 @@ pub(super) fn add_kept(
     let unused = folder.names().into_iter().filter(is_unused);
     warnings.extend(unused.map(|name| Warning::UnusedDenyList { file: folder.list_file(&name) }));
     read
+}
+
+/// Why a list that is kept is not the one that this node took last: an older one, validly signed, was
+/// put in its place, or a power cut came between the two files.
+fn outdated(
+    folder: &ListFolder,
+    name: &str,
+    (version, digest): (u64, &Digest),
+) -> Option<ListFault> {
+    match folder.version(name) {
+        Ok(remembered) => KnownVersion::follows(remembered.as_ref(), version, digest).err(),
+        Err(fault) => Some(fault.into()),
+    }
 }
 
 /// A list that was proven, and the bytes of the file that it stands in.

@@ -60,7 +60,10 @@ pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Result<Exit, Comm
     let is_of_list = |warning: &&Warning| {
         matches!(
             warning,
-            Warning::NoDenyList { .. } | Warning::DenyList { .. } | Warning::UnusedDenyList { .. }
+            Warning::NoDenyList { .. }
+                | Warning::DenyList { .. }
+                | Warning::OldDenyList { .. }
+                | Warning::UnusedDenyList { .. }
         )
     };
     for warning in loaded.warnings.iter().filter(is_of_list) {

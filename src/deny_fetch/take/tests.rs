@@ -93,6 +93,16 @@ impl Node {
         }
     }
 
+    /// Of a start, why the list in force is not the one that was taken last, and whether it is warned
+    /// of.
+    fn outdated(&self) -> (Option<&'static str>, bool) {
+        let loaded = loader::load(&self.options, &TrustOptions::default()).unwrap();
+        let kept = loaded.lists[0].kept.as_ref().unwrap().as_ref().unwrap();
+        let is_old = |warning: &loader::Warning| matches!(warning, loader::Warning::OldDenyList { name, .. } if name == "fleet");
+        let is_warned = loaded.warnings.iter().any(is_old);
+        (kept.outdated.as_ref().map(ListFault::code), is_warned)
+    }
+
     fn list(&self, version: u64, reason: &str) -> KeptList {
         let text = format!(
             "apiVersion: sealgate/v1\nkind: DenyList\nmetadata: {{name: fleet, version: {version}, \
@@ -173,6 +183,34 @@ fn a_power_cut_between_the_files_leaves_the_older_list_in_force_and_lets_none_be
     assert!(matches!(node.take(&node.list(7, "bad")), Err(ListFault::Rollback { .. })));
     assert_eq!(node.take(&eight).unwrap().taken, Taken::New);
     assert_eq!(node.started(), Ok(Some(8)));
+}
+
+/// Attack C3: while the gate is stopped, an older list with its signature is put in the place of the
+/// newest. It denies, and the gate says that it is not the newest, until that is fetched.
+#[test]
+fn attack_c3_a_start_with_an_older_list_than_was_taken_is_told_until_the_newest_is_fetched() {
+    let node = Node::new();
+    node.take(&node.list(41, "bad")).unwrap();
+    let older = fs::read(node.folder().list_file("fleet")).unwrap();
+    let newest = node.list(42, "bad");
+    node.take(&newest).unwrap();
+    assert_eq!(node.outdated(), (None, false));
+    fs::write(node.folder().list_file("fleet"), &older).unwrap();
+    assert_eq!(node.started(), Ok(Some(41)));
+    assert_eq!(node.outdated(), (Some("rollback"), true));
+    let standing = node.memory().standing("fleet");
+    assert!(standing.kept.is_some() && standing.fault.is_some(), "{standing:?}");
+    node.take_over(&newest, &node.memory()).unwrap();
+    assert_eq!(node.outdated(), (None, false));
+    assert_eq!(node.memory().standing("fleet").fault, None);
+    // Another list of the same version, and a version that cannot be read.
+    fs::write(node.folder().list_file("fleet"), node.list(42, "other").to_json()).unwrap();
+    assert_eq!(node.outdated(), (Some("equivocation"), true));
+    fs::write(node.folder().version_file("fleet"), "no version").unwrap();
+    assert_eq!(node.outdated(), (Some("files"), true));
+    // What an operator lowered is not older.
+    lower(&node.folder(), "fleet", 41).unwrap();
+    assert_eq!(node.outdated(), (None, false));
 }
 
 /// Attack C3: an older list with its signature is put in the place of the one in force. The running
