@@ -39,9 +39,15 @@ fn is_well(status: &Status) -> bool {
         && !status.deny_lists.iter().any(needs_a_person)
 }
 
-/// Nothing of it is in force, or what is should have been replaced by now.
+/// Nothing of it is in force, what is should have been replaced by now, or the last fetch found what
+/// somebody made who should not have. A source that is away for a while is not counted: the list in
+/// force denies, and its end is an alarm of its own.
 fn needs_a_person(list: &DenyListStatus) -> bool {
-    list.version.is_none() || list.expired || list.fault.is_some()
+    let is_suspect = |code: &str| matches!(code, "rollback" | "equivocation" | "not-signed");
+    list.version.is_none()
+        || list.expired
+        || list.fault.is_some()
+        || (list.failed && list.outcome.as_deref().is_some_and(is_suspect))
 }
 
 fn print(status: &Status, screen: &mut Screen) {
@@ -312,7 +318,14 @@ mod tests {
     fn a_deny_list_of_which_nothing_is_in_force_needs_a_person() {
         let list = DenyListStatus { version: Some(7), ..DenyListStatus::default() };
         assert!(!needs_a_person(&list));
-        assert!(!needs_a_person(&DenyListStatus { failed: true, ..list.clone() }));
+        let failed = |code: &str| {
+            let outcome = Some(code.to_owned());
+            needs_a_person(&DenyListStatus { failed: true, outcome, ..list.clone() })
+        };
+        assert!(["unreachable", "absent", "unable"].into_iter().all(|code| !failed(code)));
+        assert!(["rollback", "equivocation", "not-signed"].into_iter().all(failed));
+        let fault = Some("older than was taken".to_owned());
+        assert!(needs_a_person(&DenyListStatus { fault, ..list.clone() }), "in force all the same");
         assert!(needs_a_person(&DenyListStatus { expired: true, ..list }));
         assert!(needs_a_person(&DenyListStatus::default()), "not fetched yet");
     }
