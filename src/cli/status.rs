@@ -5,8 +5,8 @@ use super::terminal::gate::{ask_daemon, complain_of, print_enforcing, uptime};
 use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::control::{
-    Answer, AuditStatus, ConnectionStatus, DenyListStatus, EvidenceStatus, NriStatus, Request,
-    SandboxStatus, Status, TrustStatus,
+    Answer, AuditStatus, ConnectionStatus, DenyListStatus, DoubtStatus, EvidenceStatus, NriStatus,
+    Request, SandboxStatus, Status, TrustStatus,
 };
 use crate::policy::DocumentCounts;
 
@@ -25,6 +25,10 @@ pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Exit {
     }
 }
 
+/// What keeps the gate from refusing anything without its being broken: its policies, and a kubelet
+/// that goes around it. One that has not called yet, or whose files cannot be read, is no such thing.
+const REFUSES_NOTHING: [&str; 2] = ["admits-everything", "kubelet-elsewhere"];
+
 /// Whether nothing needs a person. A gate that refuses nothing does, even where that is meant, and
 /// so does one under which no pod starts: a script that asks for the exit code sees no words.
 fn is_well(status: &Status) -> bool {
@@ -35,8 +39,12 @@ fn is_well(status: &Status) -> bool {
         && status.audit.healthy
         && status.audit.exposed.is_none()
         && status.evidence.healthy
-        && !status.enforcing.doubts.iter().any(|doubt| doubt.breach)
+        && !status.enforcing.doubts.iter().any(is_grave)
         && !status.deny_lists.iter().any(needs_a_person)
+}
+
+fn is_grave(doubt: &DoubtStatus) -> bool {
+    doubt.breach || REFUSES_NOTHING.contains(&doubt.reason.as_str())
 }
 
 /// Nothing of it is in force, what is should have been replaced by now, or the last fetch found what
@@ -269,6 +277,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::canary::Fault;
 
     /// A gate of which nothing needs a person, and with it each matter that does.
     #[test]
@@ -328,6 +337,24 @@ mod tests {
         assert!(needs_a_person(&DenyListStatus { fault, ..list.clone() }), "in force all the same");
         assert!(needs_a_person(&DenyListStatus { expired: true, ..list }));
         assert!(needs_a_person(&DenyListStatus::default()), "not fetched yet");
+    }
+
+    /// Those that stand while a node is set up, or for a moment, are no reason for an alarm.
+    #[test]
+    fn a_gate_that_refuses_nothing_or_is_gone_around_needs_a_person() {
+        let is = |fault: Fault| {
+            let (reason, breach) = (fault.word().to_owned(), fault.is_breach());
+            is_grave(&DoubtStatus { reason, seen: String::new(), breach })
+        };
+        let grave: Vec<Fault> = Fault::ALL.into_iter().filter(|fault| is(*fault)).collect();
+        let expected = [
+            Fault::Admitted,
+            Fault::Socket,
+            Fault::Judge,
+            Fault::AdmitsEverything,
+            Fault::KubeletElsewhere,
+        ];
+        assert_eq!(grave, expected);
     }
 
     #[test]
