@@ -180,6 +180,8 @@ pub enum Why {
     Name(String),
     /// No connection, or it broke.
     Connection(String),
+    /// This node has no files, ports or memory left for one more connection.
+    NoMeans(String),
     /// It asked to be left alone (429, or 503 with a time): `Retry-After`, or what is left of it.
     Wait {
         /// The status with which it said so.

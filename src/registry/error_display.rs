@@ -103,6 +103,9 @@ impl fmt::Display for Why {
             Self::Timeout => f.write_str("no answer in time"),
             Self::Name(text) => write!(f, "its name did not resolve: {text}"),
             Self::Connection(text) => write!(f, "no connection: {text}"),
+            Self::NoMeans(text) => {
+                write!(f, "this node has nothing left for one more connection: {text}")
+            }
             Self::Wait { status, seconds } => {
                 write!(f, "status {status}, to be asked again in {seconds} s and not before")
             }

@@ -209,6 +209,17 @@ async fn attack_g_a_signature_host_that_is_cut_off_is_not_the_images_registry() 
     assert!(is_unchecked(node.create(&node.gate(elsewhere()), "unsigned").await));
 }
 
+/// Attack G: and what keeps the gate from asking the image's registry is not its silence.
+#[tokio::test]
+async fn attack_g_a_registry_that_cannot_be_asked_is_not_silent() {
+    let rig = Rig::new(Settings::conforming());
+    let node = Node::of(&rig);
+    let hosts = rig.folder().join(HOST).join("hosts.toml");
+    std::fs::write(hosts, "server = [").unwrap();
+    let elsewhere = open_with("  signatureRepository: signatures.invalid/prod\n");
+    assert_unreachable(node.create(&node.gate(elsewhere), "unsigned").await);
+}
+
 /// Attack G: an image has two digests, and the registry is silent about one of them.
 #[tokio::test]
 async fn attack_g_what_is_said_of_another_digest_counts_before_silence() {

@@ -16,6 +16,7 @@ use crate::decision::question::Question;
 use crate::evidence::{Evidence, EvidenceProvenance, Outcome, Place, Source};
 use crate::image::Repository;
 use crate::policy::{Class, Denial, Verdict};
+use crate::registry;
 use crate::share::Slot;
 use crate::sources::{EvidenceQuery, Merge, Reading, Sizes};
 
@@ -294,8 +295,8 @@ async fn is_silent(question: &Question, held: Option<&Reading>) -> bool {
     if question.is_brought || !is_asked || !session.is_silent() {
         return false;
     }
-    if let Some(own) = question.own_repository() {
-        drop(session.manifest(own, &question.subject.target).await);
-    }
-    session.is_silent()
+    let Some(own) = question.own_repository() else { return session.is_silent() };
+    // What keeps the gate from asking is not the registry's silence.
+    let asked = session.manifest(own, &question.subject.target).await;
+    asked.is_err_and(|error| error.class() == registry::Class::Unreachable) && session.is_silent()
 }

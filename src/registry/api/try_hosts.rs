@@ -118,6 +118,8 @@ impl Session {
                     Ok(answer) => tally.nothing(at, answer),
                     // What ended it early is told, rather than that its time is over.
                     Err(error) if error.ends_session() => {
+                        let unasked = turn.iter().skip(asked + 1);
+                        self.note_unasked(unasked.filter_map(|at| route.host(*at)));
                         return Err(tally.passed().filter(|_| self.is_recalled()).unwrap_or(error));
                     }
                     Err(error) => tally.failed(at, error),

@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use crate::errno;
+
 /// Metadata services outside the link-local range: Alibaba, Azure's wire server, Oracle.
 const METADATA_V4: [Ipv4Addr; 3] = [
     Ipv4Addr::new(100, 100, 100, 200),
@@ -33,7 +35,11 @@ pub(in crate::registry) struct LocalAddress(pub(in crate::registry) IpAddr);
 
 /// The name stood for nothing.
 #[derive(Debug)]
-pub(in crate::registry) struct NotResolved(String);
+pub(in crate::registry) struct NotResolved {
+    said: String,
+    /// The node had nothing left to ask with.
+    pub(super) lacks_means: bool,
+}
 
 /// Loopback, link-local, unspecified, multicast or a metadata service, also inside IPv6.
 pub(in crate::registry) fn is_local(address: IpAddr) -> bool {
@@ -86,10 +92,16 @@ fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 async fn lookup(name: &str) -> Result<Vec<SocketAddr>, NotResolved> {
-    let found =
-        tokio::net::lookup_host((name, 0)).await.map_err(|error| NotResolved(error.to_string()))?;
+    let found = tokio::net::lookup_host((name, 0)).await;
+    let found = found.map_err(|error| NotResolved {
+        said: error.to_string(),
+        lacks_means: errno::lacks_means(&error),
+    })?;
     let addresses: Vec<SocketAddr> = found.collect();
-    if addresses.is_empty() { Err(NotResolved("no address".to_owned())) } else { Ok(addresses) }
+    match addresses.is_empty() {
+        true => Err(NotResolved { said: "no address".to_owned(), lacks_means: false }),
+        false => Ok(addresses),
+    }
 }
 
 /// One local address among others is refused as a whole: honest names do not mix them.
@@ -125,7 +137,7 @@ impl std::error::Error for LocalAddress {}
 
 impl fmt::Display for NotResolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.said)
     }
 }
 

@@ -35,8 +35,11 @@ pub(in crate::registry) fn failure(error: &reqwest::Error, host: &str) -> Regist
         }
         None => "broken".to_owned(),
     };
+    let lacks_means = innermost.downcast_ref::<std::io::Error>().is_some_and(errno::lacks_means);
     let why = match innermost.downcast_ref::<NotResolved>() {
+        Some(NotResolved { lacks_means: true, .. }) => Why::NoMeans(text),
         Some(_) => Why::Name(text),
+        None if lacks_means => Why::NoMeans(text),
         None if error.is_timeout() => Why::Timeout,
         None if tls => Why::Tls(tls_fault(text)),
         None => Why::Connection(text),

@@ -151,6 +151,7 @@ pub(in crate::registry) fn is_passing(error: &RegistryError) -> bool {
     match why {
         Why::Status(408 | 425 | 429 | 500 | 502 | 503 | 504)
         | Why::Connection(_)
+        | Why::NoMeans(_)
         | Why::Wait { .. } => true,
         Why::Status(_)
         | Why::Timeout

@@ -218,6 +218,7 @@ fn may_be_plain(host: &Host, error: &RegistryError) -> bool {
         | Why::Slow
         | Why::Crowded { .. }
         | Why::Recalled
+        | Why::NoMeans(_)
         | Why::Name(_) => false,
     }
 }

@@ -14,6 +14,7 @@ use crate::registry::authority::fold;
 use crate::registry::credentials::Access;
 use crate::registry::credentials::node::Looked;
 use crate::registry::error::{Budget, RegistryError};
+use crate::registry::hosts::host::Host;
 use crate::registry::lock::lock;
 use crate::share::{Recall, Recalled};
 
@@ -181,6 +182,11 @@ impl Session {
     /// Notes what came of a question to a host.
     pub(in crate::registry) fn note_error(&self, authority: &str, error: &RegistryError) {
         self.silence.note_error(&fold(authority), error);
+    }
+
+    /// Notes the hosts that there was no time left for.
+    pub(in crate::registry) fn note_unasked<'h>(&self, hosts: impl Iterator<Item = &'h Host>) {
+        hosts.for_each(|host| self.silence.starve(&fold(&host.authority)));
     }
 
     /// Notes that a host was not asked or not waited for any longer, for the sake of others.

@@ -78,9 +78,11 @@ impl Silence {
 
     fn note_why(&self, host: &str, why: &Why) {
         match why {
-            Why::Wait { .. } | Why::Recalled | Why::Slow | Why::Status(408 | 425 | 429) => {
-                self.hold_back();
-            }
+            Why::Wait { .. }
+            | Why::Recalled
+            | Why::Slow
+            | Why::NoMeans(_)
+            | Why::Status(408 | 425 | 429) => self.hold_back(),
             Why::Crowded { .. } => self.starve(host),
             Why::Status(_) | Why::Name(_) | Why::Connection(_) | Why::Tls(_) => self.wait(host),
             Why::Timeout => {}
@@ -129,6 +131,7 @@ mod tests {
             Why::Status(429),
             Why::Recalled,
             Why::Slow,
+            Why::NoMeans("Too many open files".to_owned()),
         ] {
             for waited in [false, true] {
                 assert!(!is_total(&unreachable(why.clone()), waited), "{why:?}");
