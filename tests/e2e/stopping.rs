@@ -133,7 +133,7 @@ impl Node {
     async fn a_few_a_minute(&mut self) -> Outcome {
         self.stage.sealgate(&["running"])?;
         until("the limit is said", || async {
-            self.stage.gate_log().contains("sweep.stop_per_minute is 2")
+            self.stage.gate_log().contains("2 containers a minute (sweep.stop_per_minute)")
         })
         .await?;
         self.stage.kill_gate()?;

@@ -172,13 +172,13 @@ fn scopes(drafts: &[Draft]) -> Vec<(ImageScope, Option<ImageScope>, Option<usize
     made.collect()
 }
 
-/// Every two patterns in either order, with and without a rule about everything, each accepting or
-/// not: what decides there holds here; nothing is let through here that is not there; and of names
-/// that somebody would use nothing else is asked where nothing was said.
+/// Every two patterns in either order, beside a rule about everything or where one of them accepts:
+/// what decides there holds here; nothing is let through here that is not there; and of names that
+/// somebody would use nothing else is asked where nothing was said.
 #[test]
 fn what_decides_there_holds_here() {
     for (one, two) in PATTERNS.iter().flat_map(|one| PATTERNS.iter().map(move |two| (*one, *two))) {
-        for (accepts, base) in [(0, false), (0, true), (1, true), (2, false), (2, true)] {
+        for (accepts, base) in [(0, true), (1, true), (2, false)] {
             let mut rules = vec![(one, accepts == 1), (two, accepts == 2)];
             rules.extend(base.then_some(("*:*", false)));
             let (drafts, findings) = read(&config(&rules));
