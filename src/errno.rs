@@ -4,8 +4,6 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 
-use nix::errno::Errno;
-
 /// What an error says, in words and without a number: the system's as [`Words`], or by the name
 /// that it has in the manual where there are none; one that a program made in its own.
 #[must_use]
@@ -34,24 +32,6 @@ pub fn without_number(said: &str) -> &str {
         Some((words, rest)) if rest.ends_with(')') => words,
         Some(_) | None => said,
     }
-}
-
-/// Whether a connection failed for want of something on this node: files, ports, memory. A pod on
-/// the node's own network can use up the ports, and the host may well be there.
-#[must_use]
-pub(crate) fn lacks_means(error: &io::Error) -> bool {
-    let number = error.raw_os_error().map(Errno::from_raw);
-    matches!(
-        number,
-        Some(
-            Errno::EMFILE
-                | Errno::ENFILE
-                | Errno::ENOMEM
-                | Errno::ENOBUFS
-                | Errno::EADDRNOTAVAIL
-                | Errno::EAGAIN
-        )
-    )
 }
 
 /// Whether there are words of ours for the kind.
@@ -118,20 +98,6 @@ mod tests {
     fn the_system_is_told_in_words() {
         assert_eq!(Words(ErrorKind::NotFound).to_string(), "it does not exist");
         assert_eq!(Words(ErrorKind::Other).to_string(), "the system failed (other error)");
-    }
-
-    /// Attack G: what a pod on the node's own network can use up is not the other side's silence.
-    #[test]
-    fn attack_g_what_the_node_lacks_is_told_from_what_the_other_side_does() {
-        let lacks = |errno: Errno| lacks_means(&io::Error::from(errno));
-        for errno in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::EADDRNOTAVAIL] {
-            assert!(lacks(errno), "{errno}");
-        }
-        for errno in [Errno::ECONNREFUSED, Errno::ENETUNREACH, Errno::ETIMEDOUT, Errno::ECONNRESET]
-        {
-            assert!(!lacks(errno), "{errno}");
-        }
-        assert!(!lacks_means(&io::Error::other("no number")));
     }
 
     #[test]

@@ -99,18 +99,11 @@ pub async fn audit_full() -> Outcome {
     );
 
     // A record that is a few bytes shorter than the one before may have found room.
-    until_unwritable(&stage, async || {
+    let text = until_unwritable(&stage, async || {
         stage.cri().create(&pod, by_id(&id, &old)).await?;
         Ok(())
     })
     .await?;
-    let status = stage.sealgate(&["status"])?;
-    let text = String::from_utf8_lossy(&status.stdout).into_owned();
-    ensure!(
-        status.status.code() == Some(1) && text.contains("NOT WRITABLE"),
-        "{}: {text}",
-        status.status
-    );
     println!("   {}", text.lines().find(|line| line.starts_with("audit")).unwrap_or_default());
 
     disk.free()?;
@@ -165,10 +158,19 @@ async fn refused_unwritten(stage: &Stage, pod: &Pod, new: &str) -> Outcome {
     Ok(())
 }
 
-/// Decides something again and again until the gate says that the last record could not be written.
-async fn until_unwritable(stage: &Stage, mut decide: impl AsyncFnMut() -> Outcome) -> Outcome {
-    while stage.sealgate(&["status"])?.status.code() == Some(0) {
+/// Decides something again and again until the gate says that the last record could not be written;
+/// how it says so. A shorter record, such as one of what was lost, may find room the next moment.
+async fn until_unwritable(
+    stage: &Stage,
+    mut decide: impl AsyncFnMut() -> Outcome,
+) -> Result<String, Failure> {
+    loop {
+        let status = stage.sealgate(&["status"])?;
+        let text = String::from_utf8_lossy(&status.stdout).into_owned();
+        if text.contains("NOT WRITABLE") {
+            ensure!(status.status.code() == Some(1), "{}: {text}", status.status);
+            return Ok(text);
+        }
         decide().await?;
     }
-    Ok(())
 }

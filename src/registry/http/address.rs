@@ -1,13 +1,12 @@
 //! Addresses of this node and its link, which no registry, mirror, redirect or token service may
 //! point at unless the operator named that host (attack E5), and the name resolution that holds
-//! this for names.
+//! this for names; [`lacks_means`], of a node that has nothing left to ask or to connect with.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use nix::errno::Errno;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-
-use crate::errno;
 
 /// Metadata services outside the link-local range: Alibaba, Azure's wire server, Oracle.
 const METADATA_V4: [Ipv4Addr; 3] = [
@@ -39,6 +38,23 @@ pub(in crate::registry) struct NotResolved {
     said: String,
     /// The node had nothing left to ask with.
     pub(super) lacks_means: bool,
+}
+
+/// Whether a connection failed for want of something on this node: files, ports, memory. A pod on
+/// the node's own network can use up the ports, and the host may well be there.
+pub(super) fn lacks_means(error: &std::io::Error) -> bool {
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        number,
+        Some(
+            Errno::EMFILE
+                | Errno::ENFILE
+                | Errno::ENOMEM
+                | Errno::ENOBUFS
+                | Errno::EADDRNOTAVAIL
+                | Errno::EAGAIN
+        )
+    )
 }
 
 /// Loopback, link-local, unspecified, multicast or a metadata service, also inside IPv6.
@@ -95,7 +111,7 @@ async fn lookup(name: &str) -> Result<Vec<SocketAddr>, NotResolved> {
     let found = tokio::net::lookup_host((name, 0)).await;
     let found = found.map_err(|error| NotResolved {
         said: error.to_string(),
-        lacks_means: errno::lacks_means(&error),
+        lacks_means: lacks_means(&error),
     })?;
     let addresses: Vec<SocketAddr> = found.collect();
     match addresses.is_empty() {
@@ -146,6 +162,20 @@ impl std::error::Error for NotResolved {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Attack G: what a pod on the node's own network can use up is not the other side's silence.
+    #[test]
+    fn attack_g_what_the_node_lacks_is_told_from_what_the_other_side_does() {
+        let lacks = |errno: Errno| lacks_means(&std::io::Error::from(errno));
+        for errno in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::EADDRNOTAVAIL] {
+            assert!(lacks(errno), "{errno}");
+        }
+        for errno in [Errno::ECONNREFUSED, Errno::ENETUNREACH, Errno::ETIMEDOUT, Errno::ECONNRESET]
+        {
+            assert!(!lacks(errno), "{errno}");
+        }
+        assert!(!lacks_means(&std::io::Error::other("no number")));
+    }
 
     /// Attack E5: every spelling of a local address.
     #[test]

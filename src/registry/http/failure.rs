@@ -3,7 +3,7 @@
 
 use std::error::Error as _;
 
-use super::address::{LocalAddress, NotResolved};
+use super::address::{LocalAddress, NotResolved, lacks_means};
 use crate::errno;
 use crate::registry::error::{Malformed, RegistryError, TlsFault, Why};
 use crate::registry::printable::printable;
@@ -35,7 +35,7 @@ pub(in crate::registry) fn failure(error: &reqwest::Error, host: &str) -> Regist
         }
         None => "broken".to_owned(),
     };
-    let lacks_means = innermost.downcast_ref::<std::io::Error>().is_some_and(errno::lacks_means);
+    let lacks_means = innermost.downcast_ref::<std::io::Error>().is_some_and(lacks_means);
     let why = match innermost.downcast_ref::<NotResolved>() {
         Some(NotResolved { lacks_means: true, .. }) => Why::NoMeans(text),
         Some(_) => Why::Name(text),
