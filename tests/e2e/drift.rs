@@ -2,11 +2,14 @@
 //! that is watched, also after containerd or the gate was away; and none for what the gate made.
 
 use std::collections::BTreeSet;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use sealgate::proxy::wire::{self, FieldStep};
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
 
 use crate::containerd::{Flavour, Pod};
 use crate::ensure;
@@ -226,21 +229,32 @@ fn bring_to_default(stage: &Stage, image: &str) -> Outcome {
     Ok(())
 }
 
-/// The finding of this container, when it is on record.
+/// The finding of this container, once it is on record: read line by line as the gate writes the log.
 async fn alert_of(stage: &Stage, id: &str) -> Result<Value, Failure> {
-    let deadline = Instant::now() + ALERT_MAX;
-    loop {
-        if let Some(found) = drift_findings(stage).into_iter().find(|found| id_of(found) == id) {
-            return Ok(found);
+    let mut follower = Command::new("tail")
+        .args(["-n", "+1", "-F"])
+        .arg(stage.folder().join("audit/audit.jsonl"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let output = follower.stdout.take().ok_or("tail has no output")?;
+    let mut lines = BufReader::new(output).lines();
+    let found = async {
+        while let Some(line) = lines.next_line().await? {
+            let of_it = line.contains(id).then(|| serde_json::from_str::<Value>(&line));
+            if let Some(Ok(entry)) = of_it
+                && entry["finding"] == "drift"
+                && id_of(&entry) == id
+            {
+                return Ok(entry);
+            }
         }
-        ensure!(
-            Instant::now() < deadline,
-            "no finding of {id}: {:#?}\n{}",
-            stage.findings(),
-            stage.gate_log()
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+        Err(Failure("tail ended".to_owned()))
+    };
+    let none =
+        || Failure(format!("no finding of {id}: {:#?}\n{}", stage.findings(), stage.gate_log()));
+    tokio::time::timeout(ALERT_MAX, found).await.map_err(|_| none())?
 }
 
 fn drift_findings(stage: &Stage) -> Vec<Value> {

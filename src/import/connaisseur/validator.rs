@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::import::reader::draft::{By, DraftDemand, HolderName, NameMatch, SignedName, Witnesses};
+use crate::import::reader::draft::{By, DraftDemand, HolderName, SignedName, Witnesses};
 use crate::import::reader::fault::{ImportFault, Notice, Omission};
 use crate::import::reader::holders;
 use crate::import::reader::material::KeyMaterial;
@@ -19,6 +19,9 @@ const OPTIONS: &[&str] = &[
     "delegations",
     "mode",
 ];
+/// The fields of an identity's issuer, and of its subject.
+const ISSUER: [&str; 2] = ["issuer", "issuerRegex"];
+const SUBJECT: [&str; 2] = ["subject", "subjectRegex"];
 /// The name of what is meant where none is named.
 const DEFAULT: &str = "default";
 /// All trust roots.
@@ -191,31 +194,12 @@ fn anchor(
             }
             material.key(text.as_bytes(), at.origin(), findings).map(Anchor::Key)
         }
-        "keyless" => {
-            let fields =
-                at.known(&["issuer", "issuerRegex", "subject", "subjectRegex"], findings)?;
-            let issuer = name(&fields, &["issuer", "issuerRegex"], findings);
-            let subject = name(&fields, &["subject", "subjectRegex"], findings);
-            let holder = HolderName { issuer: issuer?, subject: subject?, subject_kind: None };
-            Some(Anchor::Keyless(holder))
-        }
+        "keyless" => holders::holder(at, (&ISSUER, &SUBJECT), findings).map(Anchor::Keyless),
         _ => {
             findings.omit(at.origin(), Omission::SigningCertificate);
             None
         }
     }
-}
-
-fn name(
-    fields: &Known<'_>,
-    names: &'static [&'static str],
-    findings: &mut Findings,
-) -> Option<NameMatch> {
-    let (name, at) = fields.one_of(names, findings)?;
-    if name.ends_with("Regex") {
-        return holders::expression(at, findings);
-    }
-    Some(NameMatch::Exact(at.text(findings)?.to_owned()))
 }
 
 fn options<'n>(at: Option<&Tree<'n>>, findings: &mut Findings) -> Option<RuleOptions<'n>> {

@@ -1,16 +1,20 @@
-//! The identities of certificates as Sigstore's programs write them: `issuer`, `subject`, and an
-//! expression in place of each.
+//! The identities of certificates as Sigstore's programs and those around them write them: `issuer`,
+//! `subject`, and an expression in place of each, whose name differs.
 
 use super::draft::{HolderName, NameMatch};
 use super::regexp;
 use super::tree::{Findings, Known, Tree};
+
+/// The fields of the issuer, and of the subject.
+const ISSUER: [&str; 2] = ["issuer", "issuerRegExp"];
+const SUBJECT: [&str; 2] = ["subject", "subjectRegExp"];
 
 /// A list of identities, of which any suffices; none where none is left. One that was left out is
 /// one way less.
 pub(in crate::import) fn read(at: &Tree<'_>, findings: &mut Findings) -> Option<Vec<HolderName>> {
     let mut holders: Vec<HolderName> = Vec::new();
     for item in at.filled(findings)? {
-        if let Some(holder) = holder(&item, findings)
+        if let Some(holder) = holder(&item, (&ISSUER, &SUBJECT), findings)
             && !holders.contains(&holder)
         {
             holders.push(holder);
@@ -19,24 +23,29 @@ pub(in crate::import) fn read(at: &Tree<'_>, findings: &mut Findings) -> Option<
     (!holders.is_empty()).then_some(holders)
 }
 
-fn holder(at: &Tree<'_>, findings: &mut Findings) -> Option<HolderName> {
-    let fields = at.known(&["issuer", "issuerRegExp", "subject", "subjectRegExp"], findings)?;
-    let issuer = name(&fields, &["issuer", "issuerRegExp"], findings);
-    let subject = name(&fields, &["subject", "subjectRegExp"], findings);
+/// One identity. Issuer and subject each stand in one of two fields, of which the second holds an
+/// expression.
+pub(in crate::import) fn holder(
+    at: &Tree<'_>,
+    (issuer, subject): (&'static [&'static str; 2], &'static [&'static str; 2]),
+    findings: &mut Findings,
+) -> Option<HolderName> {
+    let fields = at.known(&[*issuer, *subject].concat(), findings)?;
+    let (issuer, subject) = (name(&fields, issuer, findings), name(&fields, subject, findings));
     Some(HolderName { issuer: issuer?, subject: subject?, subject_kind: None })
 }
 
 fn name(
     fields: &Known<'_>,
-    names: &'static [&'static str],
+    names: &'static [&'static str; 2],
     findings: &mut Findings,
 ) -> Option<NameMatch> {
     let (name, at) = fields.one_of(names, findings)?;
-    let text = at.text(findings)?;
-    if !name.ends_with("RegExp") {
-        return Some(NameMatch::Exact(text.to_owned()));
+    let [_, expressions] = names;
+    if name == *expressions {
+        return expression(at, findings);
     }
-    expression(at, findings)
+    Some(NameMatch::Exact(at.text(findings)?.to_owned()))
 }
 
 /// An expression of Go.
