@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{ProofError, Runtime, RuntimeError, error};
 use crate::aside;
+use crate::evidence::Notes;
 use crate::image::{
     CHECKPOINT_ANNOTATION, CONFIG_MAX, DOCUMENT_MAX, Descriptor, Digest, Document, DocumentError,
     ImageConfig, Index, Manifest,
@@ -31,6 +32,7 @@ pub struct Content {
     chain_id: Digest,
     layers: Vec<Digest>,
     checkpoint: bool,
+    labels: Notes,
     documents: BTreeMap<Digest, Bytes>,
 }
 
@@ -79,16 +81,22 @@ impl Content {
         self.checkpoint
     }
 
+    /// The labels of the config: all of them, or those that [`Self::for_memory`] left.
+    #[must_use]
+    pub fn labels(&self) -> &Notes {
+        &self.labels
+    }
+
     /// The bytes of the target and of the manifest, as they were read and hashed.
     #[must_use]
     pub fn documents(&self) -> &BTreeMap<Digest, Bytes> {
         &self.documents
     }
 
-    /// The same without the bytes, for keeping: they may be megabytes.
+    /// The same without the bytes, which may be megabytes, and with these labels alone, for keeping.
     #[must_use]
-    pub fn without_documents(&self) -> Self {
-        Self { documents: BTreeMap::new(), ..self.clone() }
+    pub fn for_memory(&self, labels: Notes) -> Self {
+        Self { documents: BTreeMap::new(), labels, ..self.clone() }
     }
 }
 
@@ -112,6 +120,7 @@ impl Runtime {
             chain_id: config.chain_id().clone(),
             layers: path.manifest.layers.into_iter().map(|layer| layer.digest).collect(),
             checkpoint: path.checkpoint || config.is_checkpoint(),
+            labels: Notes::of_image(&config),
             documents: path.documents,
         })
     }

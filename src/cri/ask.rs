@@ -7,10 +7,12 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::{Refusal, canary};
 pub use crate::audit::Call;
 use crate::containerd::{CreatedWith, Image};
-use crate::evidence::{ImageUse, Name, Pod};
+use crate::evidence::{ImageUse, Name, Notes, Pod, Subject};
 use crate::image::{Digest, Reference, ReferenceError};
 use crate::registry::{Access, AuthConfig, Credentials, CredentialsError};
 
@@ -97,6 +99,24 @@ pub fn used_for(image_use: ImageUse, pod: &Pod) -> Pod {
     let mut pod = pod.clone();
     pod.traits.image_use = Some(image_use);
     pod
+}
+
+/// The pod, as one that wants an image with these labels.
+#[must_use]
+pub(in crate::cri) fn labelled(pod: &Pod, labels: &Notes) -> Pod {
+    let mut pod = pod.clone();
+    pod.traits.image_labels = labels.clone();
+    pod
+}
+
+/// An image that is to be pulled, as far as it is known.
+pub(in crate::cri) struct ImageToPull<'a> {
+    /// How it was asked for, and what that means.
+    pub(in crate::cri) wanted: (&'a Reference, &'a Subject),
+    /// What the name points at, where that is at hand.
+    pub(in crate::cri) bytes: Option<&'a Bytes>,
+    pub(in crate::cri) access: &'a Access,
+    pub(in crate::cri) deadline: Instant,
 }
 
 /// What a CRI image string is.

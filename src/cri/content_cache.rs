@@ -8,6 +8,7 @@ use crate::cache::{Memory, lock_or_empty};
 use crate::clock::Clock;
 use crate::containerd::Content;
 use crate::image::{Digest, Repository};
+use crate::policy::PolicySet;
 
 /// Bounded memory of proven contents. A panic while it was locked empties it.
 pub(super) struct ContentCache {
@@ -22,15 +23,17 @@ impl ContentCache {
         Self { contents: Mutex::new(Memory::new(most)), ttl, clock }
     }
 
-    /// Remembers which content an id is, as proven when it stood under `repository`; not of a
-    /// checkpoint, of which more is to be proven each time.
-    pub(super) fn remember(&self, repository: &Repository, content: &Content) {
+    /// Remembers which content an id is, as proven when it stood under `repository`, with as much of
+    /// its labels as these documents look at; not of a checkpoint, of which more is to be proven each
+    /// time.
+    pub(super) fn remember(&self, repository: &Repository, content: &Content, set: &PolicySet) {
         if content.is_checkpoint() {
             return;
         }
         let expires = self.clock.steady() + self.ttl;
         let key = (repository.clone(), content.id().clone());
-        self.contents().put(key, Arc::new(content.without_documents()), expires);
+        let labels = set.seen_of_image(content.labels());
+        self.contents().put(key, Arc::new(content.for_memory(labels)), expires);
     }
 
     pub(super) fn known(&self, repository: &Repository, id: &Digest) -> Option<Arc<Content>> {

@@ -3,6 +3,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use lru::LruCache;
@@ -20,9 +21,10 @@ use crate::containerd::Runtime;
 use crate::decision::Decider;
 use crate::evidence_store::Store;
 use crate::floor::Floor;
-use crate::image::{Digest, Platform};
+use crate::image::{Digest, Platform, Reference};
 use crate::policy::{Applicable, Freshness, PolicySet, Unmatched};
-use crate::registry::Registry;
+use crate::registry::{Access, Budget, Registry, RegistryError, Session, Why};
+use crate::share::{Crowded, Slot};
 
 /// Containers remembered as proven; a start of one that is forgotten is proven again from
 /// containerd's store.
@@ -226,6 +228,41 @@ impl Gate {
             proofs: counts.proofs,
         }
     }
+
+    /// A turn at the registry of a reference, and a session with it for as long as a decision may
+    /// take.
+    pub(super) async fn turn_to_ask(
+        &self,
+        reference: &Reference,
+        access: &Access,
+        deadline: Instant,
+    ) -> Result<(Slot, Session), RegistryError> {
+        let limit =
+            deadline.min(self.decider.time().clock.steady() + self.decider.limits().decision());
+        let seat = self.decider.seats().take(reference.repository().host(), 1, limit).await;
+        let seat = seat.map_err(|Crowded { by }| {
+            let host = reference.runtime_repository().host().to_owned();
+            RegistryError::Unreachable { host, why: Why::Crowded { by } }
+        })?;
+        let registry = &self.decider.sources().registry;
+        let session = registry.session(access, limit).ending_at(seat.recall());
+        Ok((seat, session))
+    }
+}
+
+/// Silence until the end of the decision names whose it was: who reads it looks at that host.
+pub(super) fn named(
+    error: RegistryError,
+    session: &Session,
+    reference: &Reference,
+) -> RegistryError {
+    if error == RegistryError::BudgetSpent(Budget::Time) {
+        let host = session
+            .asked_last()
+            .unwrap_or_else(|| reference.runtime_repository().host().to_owned());
+        return RegistryError::Unreachable { host, why: Why::Timeout };
+    }
+    error
 }
 
 fn room(most: usize) -> NonZeroUsize {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::ask::{
-    AskedNames, ImageString, LocalImageRequest, NAMES_MAX, asked_names, names_to_pass,
+    AskedNames, ImageString, LocalImageRequest, NAMES_MAX, asked_names, labelled, names_to_pass,
 };
 use super::{Gate, Refusal, canary};
 use crate::containerd::{Content, Image};
@@ -207,6 +207,10 @@ impl Gate {
                 &Name::Known(reference.clone()),
                 (&content, Origin::Registry),
             );
+            // Under documents that look at other labels than those before them.
+            if question.lacks_labels() {
+                return None;
+            }
             let admission = self.decider.remembered(&question)?;
             passed.push(Passed { content, admission, cached: true });
         }
@@ -247,7 +251,7 @@ impl Gate {
             match answer.decision {
                 Ok(admission) => {
                     if let (Name::Known(reference), Origin::Registry) = (&name, origin) {
-                        self.contents.remember(&reference.repository(), &content);
+                        self.contents.remember(&reference.repository(), &content, set);
                     }
                     let is_checked = admission.permit().report().unchecked.is_none();
                     let passed = Passed { content, admission, cached: answer.cached };
@@ -262,7 +266,8 @@ impl Gate {
                     timings.note_evidence(
                         declined.looked.map(|looked| looked.of_answer(answer.cached)),
                     );
-                    let denial = set.told_of(declined.denial, (&name, &ask.pod));
+                    let pod = labelled(&ask.pod, content.labels());
+                    let denial = set.told_of(declined.denial, (&name, &pod));
                     refusal = Some(Refusal::Denied(denial));
                 }
             }
@@ -377,10 +382,11 @@ impl Gate {
             child: content.child().cloned(),
             origin,
         };
+        let pod = labelled(&ask.pod, content.labels());
         Question {
-            applicable: set.applicable_to(&subject, &ask.pod),
+            applicable: set.applicable_to(&subject, &pod),
             subject,
-            pod: set.seen_of(&ask.pod),
+            pod: set.seen_of(&pod),
             set: Arc::clone(set),
             access: Access::default(),
             hint,

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::ask::PullRequest;
-use super::gate::denies_unmatched;
+use super::ask::{ImageToPull, PullRequest};
+use super::gate::{denies_unmatched, named};
 use super::tag_naming::Began;
 use super::{Gate, Refusal, canary, observe};
 use crate::aside;
@@ -21,9 +21,8 @@ use crate::decision::question::Question;
 use crate::decision::timing::Timings;
 use crate::evidence::{EvidenceProvenance, Name, Origin, Pod, Subject};
 use crate::image::{ChooseError, Digest, Document, Reference};
-use crate::policy::{Applicable, PolicySet};
-use crate::registry::{Access, Budget, Class, RegistryError, Session, Why};
-use crate::share::Crowded;
+use crate::policy::{Applicable, Denial, PolicySet};
+use crate::registry::{Access, Class, RegistryError};
 use crate::sources::Hint;
 
 /// Longest manifest or index that is held, in bytes, after it was read: the usual ones have 1 to 30
@@ -111,20 +110,23 @@ impl PullPermit {
     }
 }
 
-/// Silence until the end of the decision names whose it was: who reads it looks at that host.
-fn named(error: RegistryError, session: &Session, reference: &Reference) -> RegistryError {
-    if error == RegistryError::BudgetSpent(Budget::Time) {
-        let host = session
-            .asked_last()
-            .unwrap_or_else(|| reference.runtime_repository().host().to_owned());
-        return RegistryError::Unreachable { host, why: Why::Timeout };
-    }
-    error
-}
-
 /// The refusal of a reference that could not be resolved; it names the image.
 fn unresolved(reference: &Reference, error: RegistryError) -> Refusal {
     Refusal::Resolve { image: reference.to_string(), error }
+}
+
+/// The refusal of a denial, by what was not known when it was made.
+fn refused(
+    denial: Arc<Denial>,
+    no_child: Option<ChooseError>,
+    unread: Option<RegistryError>,
+) -> Refusal {
+    match (no_child, unread) {
+        _ if denial.is_struck_off() => Refusal::Denied(denial),
+        (Some(why), _) => Refusal::NoChild { why, denial },
+        (None, Some(error)) => Refusal::ImageLabels { error, denial },
+        (None, None) => Refusal::Denied(denial),
+    }
 }
 
 /// What a reference means.
@@ -209,7 +211,14 @@ impl Gate {
         let (child, no_child) = resolved.child.chosen();
         let (target, origin) = (resolved.target.clone(), Origin::Registry);
         let subject = Subject { name: name.clone(), target, child, origin };
-        let applicable = set.applicable_to(&subject, &pod);
+        let image = ImageToPull {
+            wanted: (&reference, &subject),
+            bytes: resolved.bytes.as_ref(),
+            access: &access,
+            deadline: ask.deadline,
+        };
+        let (applicable, pod, unread) =
+            Box::pin(self.documents_for_pull(set, &image, pod, timings)).await;
         let lets_restore = may_be_restored(resolved.is_checkpoint, &applicable)?;
         let target_of = |digest: &Digest| {
             let (reference, digest) = (reference.clone(), digest.clone());
@@ -233,10 +242,7 @@ impl Gate {
         let admission = answer.decision.map_err(|declined| {
             timings.note_evidence(declined.looked.map(|looked| looked.of_answer(answer.cached)));
             let denial = set.told_of(declined.denial, (&name, &pod));
-            denied(match no_child {
-                Some(why) if !denial.is_struck_off() => Refusal::NoChild { why, denial },
-                Some(_) | None => Refusal::Denied(denial),
-            })
+            denied(refused(denial, no_child, unread))
         })?;
         let target = target_of(admission.permit().pinned());
         Ok(PullPermit { target, admission, cached: answer.cached })
@@ -253,7 +259,7 @@ impl Gate {
         if let Some(denial) = set.struck_off_name(name) {
             return Err(Refusal::Denied(Arc::new(denial)));
         }
-        if denies_unmatched(set, applicable, self.now()) && !set.names_digest_of(name) {
+        if denies_unmatched(set, applicable, self.now()) && !set.names_digest_of(name, self.now()) {
             let elsewhere = set.elsewhere(name, pod);
             return Err(Refusal::NoPolicy { image: name.to_string(), elsewhere });
         }
@@ -282,17 +288,8 @@ impl Gate {
         deadline: Instant,
         timings: &mut Timings,
     ) -> Result<Resolved, Refusal> {
-        let limit =
-            deadline.min(self.decider.time().clock.steady() + self.decider.limits().decision());
-        let seats = self.decider.seats();
-        let seat =
-            timings.time("resolve", seats.take(reference.repository().host(), 1, limit)).await;
-        let seat = seat.map_err(|Crowded { by }| {
-            let host = reference.runtime_repository().host().to_owned();
-            unresolved(reference, RegistryError::Unreachable { host, why: Why::Crowded { by } })
-        })?;
-        let session =
-            self.decider.sources().registry.session(access, limit).ending_at(seat.recall());
+        let asking = timings.time("resolve", self.turn_to_ask(reference, access, deadline)).await;
+        let (seat, session) = asking.map_err(|error| unresolved(reference, error))?;
         let fetched = timings.time("resolve", session.resolve(reference)).await;
         let fetched = fetched.map_err(|error| named(error, &session, reference));
         if fetched.as_ref().map_or_else(|error| error.class() != Class::Unreachable, |_| true) {
@@ -339,7 +336,7 @@ impl Gate {
         image_ref: &str,
         set: &PolicySet,
     ) -> Result<Content, Refusal> {
-        let proven = self.prove_pulled(target, image_ref).await;
+        let proven = self.prove_pulled(target, image_ref, set).await;
         if let Err(
             refusal @ (Refusal::Differs(_)
             | Refusal::Stored { .. }
@@ -358,7 +355,12 @@ impl Gate {
         proven
     }
 
-    async fn prove_pulled(&self, target: &PullTarget, image_ref: &str) -> Result<Content, Refusal> {
+    async fn prove_pulled(
+        &self,
+        target: &PullTarget,
+        image_ref: &str,
+        set: &PolicySet,
+    ) -> Result<Content, Refusal> {
         let pinned = &target.digest;
         let id = Digest::parse(image_ref)
             .map_err(|_| Refusal::NoImageId { answered: image_ref.to_owned() })?;
@@ -371,7 +373,7 @@ impl Gate {
         if content.is_checkpoint() && !target.lets_restore {
             return Err(Refusal::Checkpoint);
         }
-        self.contents.remember(&target.reference.repository(), &content);
+        self.contents.remember(&target.reference.repository(), &content, set);
         self.pulled.notify_one();
         Ok(content)
     }

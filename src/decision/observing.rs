@@ -34,6 +34,7 @@ fn stands_in_every_mode(refusal: &Refusal) -> bool {
         | Refusal::Resolve { .. }
         | Refusal::Document(_)
         | Refusal::NoChild { .. }
+        | Refusal::ImageLabels { .. }
         | Refusal::NotPresent { .. }
         | Refusal::NameNotListed { .. }
         | Refusal::TooMany { .. }

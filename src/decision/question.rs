@@ -79,6 +79,13 @@ impl Question {
         self.set.struck_off(&self.subject).is_some()
     }
 
+    /// Whether documents are about the image by labels of it that are not known, so that they count
+    /// although they may not be meant. Who knows the labels asks another question.
+    pub(crate) fn lacks_labels(&self) -> bool {
+        self.set.goes_by_image_labels(&self.applicable)
+            && !self.set.is_seen_of_image(&self.pod.traits.image_labels)
+    }
+
     /// What is asked of the evidence on this node.
     pub(crate) fn query(&self, repositories: &[Repository]) -> EvidenceQuery {
         EvidenceQuery {

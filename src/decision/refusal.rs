@@ -61,6 +61,14 @@ pub enum Refusal {
         /// The judgement of the index.
         denial: Arc<Denial>,
     },
+    /// Policies select the image by its labels, which could not be read, so that they count; and it
+    /// does not meet all that count.
+    ImageLabels {
+        /// What the registry did when it was asked for the config.
+        error: RegistryError,
+        /// The judgement with those policies.
+        denial: Arc<Denial>,
+    },
     /// The runtime has no such image.
     NotPresent {
         /// The image string.
@@ -224,7 +232,7 @@ impl Refusal {
                 policy::Class::Unable => Ending::Unable,
                 policy::Class::Unreachable => Ending::Unreachable,
             },
-            Self::Resolve { error, .. } => match error.class() {
+            Self::Resolve { error, .. } | Self::ImageLabels { error, .. } => match error.class() {
                 Class::Absent | Class::Unable => Ending::Unable,
                 Class::Unreachable => Ending::Unreachable,
             },
@@ -266,6 +274,10 @@ impl Refusal {
             Self::Resolve { error, .. } => match error.class() {
                 Class::Absent => "not-found",
                 Class::Unable => "registry-unable",
+                Class::Unreachable => "registry-unreachable",
+            },
+            Self::ImageLabels { error, .. } => match error.class() {
+                Class::Absent | Class::Unable => "registry-unable",
                 Class::Unreachable => "registry-unreachable",
             },
             Self::Document(_) => "bad-manifest",

@@ -36,9 +36,7 @@ impl fmt::Display for Refusal {
             Self::Resolve { error: error @ RegistryError::NotFound { .. }, .. } => error.fmt(f),
             Self::Resolve { image, error } => write!(f, "{image}: {error}"),
             Self::Document(error) => write!(f, "what the registry answered is no image: {error}"),
-            Self::NoChild { why, denial } => {
-                write!(f, "{denial}; nor can a manifest under the index count: {why}")
-            }
+            Self::NoChild { .. } | Self::ImageLabels { .. } => self.fmt_less_known(f),
             Self::Sandbox { .. }
             | Self::SandboxNotProven { .. }
             | Self::SandboxCondemned
@@ -83,6 +81,21 @@ impl Refusal {
                  container's own image, and only where every policy about it that asks for proof \
                  has allowCheckpointRestore: true",
             ),
+        }
+    }
+
+    /// What was not known when the policies judged.
+    fn fmt_less_known(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoChild { why, denial } => {
+                write!(f, "{denial}; nor can a manifest under the index count: {why}")
+            }
+            Self::ImageLabels { error, denial } => write!(
+                f,
+                "policies select the image by its labels, and its config cannot be read: {error}; \
+                 until it can every such policy counts, and with them: {denial}"
+            ),
+            _ => Ok(()),
         }
     }
 

@@ -123,9 +123,9 @@ fn ends(loaded: &Loaded, trust: &TrustOptions, now: Timestamp) -> Vec<Check> {
     checks
 }
 
-/// Which of these images no policy is about, in any namespace.
+/// Which of these images no policy is about at this time, in any namespace.
 #[must_use]
-pub fn images(set: &PolicySet, names: &[String]) -> Check {
+pub fn images(set: &PolicySet, names: &[String], now: Timestamp) -> Check {
     let pod = Pod::default();
     let unmatched: Vec<&str> = names
         .iter()
@@ -136,7 +136,7 @@ pub fn images(set: &PolicySet, names: &[String]) -> Check {
                 let name = Name::Known(reference);
                 set.applicable(&name, &pod).is_empty()
                     && set.elsewhere(&name, &pod).is_none()
-                    && !set.names_digest_of(&name)
+                    && !set.names_digest_of(&name, now)
             })
         })
         .map(String::as_str)
@@ -186,7 +186,8 @@ mod tests {
     fn images_without_a_policy_are_named() {
         let set = set(&digest(), Unmatched::Deny);
         let of = |names: &[&str]| {
-            images(&set, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            images(&set, &names, Timestamp::UNIX_EPOCH)
         };
         assert_eq!(of(&["a.test/x:1", "sha256:no-name"]).outcome, Outcome::Ok);
         let check = of(&["a.test/x:1", "b.test/x:1"]);

@@ -1,4 +1,5 @@
-//! [`Traits`]: what documents go by of a pod besides its namespace, as far as it is known.
+//! [`Traits`]: what documents go by of a pod besides its namespace, and of the image that it wants, as
+//! far as it is known.
 //!
 //! What is not known is never taken for absent: [`NoteValue`] keeps the two apart. Nothing here
 //! says whether it is true; that is for who asks the runtime.
@@ -6,14 +7,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::image::ImageConfig;
+
 /// Longest value of a label or an annotation that is kept, in bytes: no document looks for a longer
 /// one, and what is longer is not known. A label's value has 63 at most, some annotations are files.
 pub const NOTE_VALUE_MAX: usize = 1024;
-/// Most labels or annotations of a pod, and most bytes of them: Kubernetes allows 256 KiB of
-/// annotations. Of a pod with more none is known.
+/// Most labels or annotations of a pod or an image, and most bytes that are kept of them: Kubernetes
+/// allows 256 KiB of annotations. Of one with more none is known.
 const NOTES_MAX: usize = 4096;
 const NOTES_BYTES_MAX: usize = 256 * 1024;
-/// Most keys that are kept of a pod beside a verdict ([`Traits::only`]): documents look at a few.
+/// Most keys that are kept of a pod or an image beside a verdict ([`Traits::only`]): documents look at a few.
 const KEPT_MAX: usize = 32;
 
 /// What is known of a pod, and of what it wants an image for; nothing by default.
@@ -27,6 +30,8 @@ pub struct Traits {
     pub handler: Option<String>,
     /// What the image is for.
     pub image_use: Option<ImageUse>,
+    /// The labels of the image's config, as they were proven: its author writes them.
+    pub image_labels: Notes,
 }
 
 /// What an image is for. A kubelet does not tell a runtime which containers are init containers or
@@ -41,11 +46,11 @@ pub enum ImageUse {
     Sandbox,
 }
 
-/// Labels or annotations: all of a pod, those of some keys, or nothing that is known.
+/// Labels or annotations: all of a pod or of an image, those of some keys, or nothing that is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Notes {
     known: Arc<BTreeMap<String, NoteEntry>>,
-    /// Whether a key that is not here is none of the pod's.
+    /// Whether a key that is not here is not there.
     is_whole: bool,
 }
 
@@ -62,27 +67,37 @@ enum NoteEntry {
 pub enum NoteValue<'n> {
     /// Nothing.
     Unknown,
-    /// The pod does not have it.
+    /// It is not there.
     Absent,
     /// Its value.
     Is(&'n str),
 }
 
 impl Notes {
-    /// All that a pod has. A key that stands twice makes them unknown, since two readers may take
+    /// All that a pod or an image has. A key that stands twice makes them unknown, since two readers may take
     /// two values; so do more than there may be.
     pub fn all(entries: impl IntoIterator<Item = (String, String)>) -> Self {
         let (mut known, mut bytes) = (BTreeMap::new(), 0usize);
         for (key, value) in entries {
-            bytes = bytes.saturating_add(key.len()).saturating_add(value.len());
-            let noted =
-                if value.len() > NOTE_VALUE_MAX { NoteEntry::Untold } else { NoteEntry::Is(value) };
+            let is_long = value.len() > NOTE_VALUE_MAX;
+            bytes = bytes.saturating_add(key.len());
+            bytes = bytes.saturating_add(if is_long { 0 } else { value.len() });
+            let noted = if is_long { NoteEntry::Untold } else { NoteEntry::Is(value) };
             let is_twice = known.insert(key, noted).is_some();
             if is_twice || known.len() > NOTES_MAX || bytes > NOTES_BYTES_MAX {
                 return Self::default();
             }
         }
         Self { known: Arc::new(known), is_whole: true }
+    }
+
+    /// The labels of an image, by its config.
+    #[must_use]
+    pub fn of_image(config: &ImageConfig) -> Self {
+        let labels = config.labels().map(|labels| {
+            Self::all(labels.iter().map(|(key, value)| (key.clone(), value.clone())))
+        });
+        labels.unwrap_or_default()
     }
 
     /// What is known of this key.
@@ -97,8 +112,9 @@ impl Notes {
         }
     }
 
-    /// What is known of these keys alone.
-    fn only<'k>(&self, keys: impl Iterator<Item = &'k str>) -> Self {
+    /// What is known of these keys alone, the first few of them.
+    #[must_use]
+    pub fn only<'k>(&self, keys: impl Iterator<Item = &'k str>) -> Self {
         let noted = |key: &str| match self.get(key) {
             NoteValue::Unknown => None,
             NoteValue::Absent => Some(NoteEntry::Absent),
@@ -111,19 +127,21 @@ impl Notes {
 }
 
 impl Traits {
-    /// The same as far as documents look at it that go by these labels and these annotations; what
-    /// they do not look at is not known in it.
+    /// The same as far as documents look at it that go by these labels, these annotations and these
+    /// labels of the image; what they do not look at is not known in it.
     #[must_use]
     pub fn only<'k>(
         &self,
         labels: impl Iterator<Item = &'k str>,
         annotations: impl Iterator<Item = &'k str>,
+        image_labels: impl Iterator<Item = &'k str>,
     ) -> Self {
         Self {
             labels: self.labels.only(labels),
             annotations: self.annotations.only(annotations),
             handler: self.handler.clone().filter(|handler| handler.len() <= NOTE_VALUE_MAX),
             image_use: self.image_use,
+            image_labels: self.image_labels.only(image_labels),
         }
     }
 }
@@ -171,6 +189,15 @@ mod tests {
         let again = some.only(["a", "b", "c", "d"].into_iter());
         assert_eq!((again.get("b"), again.get("d")), (NoteValue::Unknown, NoteValue::Unknown));
         assert_eq!(again.get("c"), NoteValue::Absent);
+    }
+
+    /// A build's own notes are larger than any label that a document looks for, and hide none.
+    #[test]
+    fn long_values_do_not_hide_the_others() {
+        let long = "x".repeat(NOTES_BYTES_MAX);
+        let notes = notes(&[("io.buildpacks.build.metadata", long.as_str()), ("tier", "pci")]);
+        assert_eq!(notes.get("tier"), NoteValue::Is("pci"));
+        assert_eq!(notes.get("io.buildpacks.build.metadata"), NoteValue::Unknown);
     }
 
     /// Attack D2: a key that stands twice is read in two ways by two readers.

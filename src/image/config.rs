@@ -2,6 +2,8 @@
 //!
 //! Only what the gate decides on is read; how the container is started is the runtime's business.
 
+use std::collections::BTreeMap;
+
 use super::digest::Digest;
 use super::document::CHECKPOINT_ANNOTATION;
 use super::error::DocumentError;
@@ -45,6 +47,7 @@ pub struct ImageConfig {
     diff_ids: Vec<Digest>,
     chain_id: Digest,
     is_checkpoint: bool,
+    labels: Option<BTreeMap<String, String>>,
 }
 
 impl ImageConfig {
@@ -75,8 +78,10 @@ impl ImageConfig {
             .map(|id| text(id)?.map_err(DocumentError::Digest))
             .collect::<Result<_, DocumentError>>()?;
         let chain_id = chain_id(&diff_ids).ok_or(DocumentError::NoLayers)?;
-        let is_checkpoint = fields.optional("config").is_some_and(says_checkpoint);
-        Ok(Self { platform, diff_ids, chain_id, is_checkpoint })
+        let config = fields.optional("config");
+        let is_checkpoint = config.is_some_and(says_checkpoint);
+        let labels = labels(config);
+        Ok(Self { platform, diff_ids, chain_id, is_checkpoint, labels })
     }
 
     /// The platform that the image says it is for.
@@ -102,6 +107,14 @@ impl ImageConfig {
     pub fn is_checkpoint(&self) -> bool {
         self.is_checkpoint
     }
+
+    /// `config.Labels`, which the image's author wrote; empty where there are none. `None` where two
+    /// readers could find others, or none at all: a value that is no text, the member in another
+    /// spelling.
+    #[must_use]
+    pub fn labels(&self) -> Option<&BTreeMap<String, String>> {
+        self.labels.as_ref()
+    }
 }
 
 /// Whether a label says that the image is a checkpoint, in whatever spelling Go would find the labels
@@ -111,6 +124,28 @@ fn says_checkpoint(config: &serde_json::Value) -> bool {
     members
         .filter(|(name, _)| json::fold(name) == "labels")
         .any(|(_, labels)| labels.get(CHECKPOINT_ANNOTATION).is_some())
+}
+
+/// The labels, where every reader finds the same. Go takes the member in any spelling, others in this
+/// one alone; two that differ by case are refused by the parser.
+fn labels(config: Option<&serde_json::Value>) -> Option<BTreeMap<String, String>> {
+    let Some(config) = config.filter(|config| !config.is_null()) else {
+        return Some(BTreeMap::new());
+    };
+    let mut members = config.as_object()?.iter();
+    let Some((name, labels)) = members.find(|(name, _)| json::fold(name) == "labels") else {
+        return Some(BTreeMap::new());
+    };
+    if name != "Labels" {
+        return None;
+    }
+    if labels.is_null() {
+        return Some(BTreeMap::new());
+    }
+    let text = |(key, value): (&String, &serde_json::Value)| {
+        Some((key.clone(), value.as_str()?.to_owned()))
+    };
+    labels.as_object()?.iter().map(text).collect()
 }
 
 /// `ChainID(L0) = DiffID(L0)`, `ChainID(L0|…|Ln) = digest(ChainID(L0|…|Ln-1) + " " + DiffID(Ln))`.
@@ -204,6 +239,33 @@ mod tests {
             let text = good.replacen('{', &format!("{{{member},"), 1);
             let parsed = ImageConfig::parse(text.as_bytes()).unwrap();
             assert_eq!(parsed.is_checkpoint(), expected, "{member}");
+        }
+    }
+
+    /// Attack A4: labels that two readers would find different are none that a policy can go by.
+    #[test]
+    fn attack_a4_labels_are_told_or_not_known() {
+        let none = Some(BTreeMap::new());
+        let one = |key: &str, value: &str| Some([(key.to_owned(), value.to_owned())].into());
+        for (member, expected) in [
+            (r#""config":{"Labels":{"tier":"pci"}}"#, one("tier", "pci")),
+            (r#""config":{"Labels":{"tier":""}}"#, one("tier", "")),
+            (r#""config":{"Labels":{}}"#, none.clone()),
+            (r#""config":{"Labels":null}"#, none.clone()),
+            (r#""config":{}"#, none.clone()),
+            (r#""config":null"#, none.clone()),
+            (r#""x":{"Labels":{"tier":"pci"}}"#, none),
+            (r#""config":{"labels":{"tier":"pci"}}"#, None),
+            (r#""config":{"Label\u017f":{"tier":"pci"}}"#, None),
+            (r#""config":{"Labels":{"tier":1}}"#, None),
+            (r#""config":{"Labels":{"tier":null}}"#, None),
+            (r#""config":{"Labels":["tier"]}"#, None),
+            (r#""config":"Labels""#, None),
+        ] {
+            let good = config(&format!("\"{}\"", id("a")));
+            let text = good.replacen('{', &format!("{{{member},"), 1);
+            let parsed = ImageConfig::parse(text.as_bytes()).unwrap();
+            assert_eq!(parsed.labels(), expected.as_ref(), "{member}");
         }
     }
 

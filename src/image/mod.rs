@@ -21,5 +21,6 @@ pub use document::{
 pub use error::{ChooseError, DocumentError};
 pub use platform::Platform;
 pub use reference::{
-    RESERVED_HOST, Reference, ReferenceError, Repository, is_component, is_reserved_host,
+    DOCKER_HUB_NAMES, RESERVED_HOST, Reference, ReferenceError, Repository, folded_host,
+    is_component, is_reserved_host,
 };

@@ -14,13 +14,23 @@ const NAME_MAX: usize = 255;
 const TAG_MAX: usize = 128;
 /// What containerd uses for a name without a host.
 const DOCKER_HUB: &str = "docker.io";
-/// Other names of Docker Hub: equal to [`DOCKER_HUB`] for every policy.
-const DOCKER_HUB_NAMES: [&str; 4] =
+/// Names of Docker Hub, all one place: equal to `docker.io` for every policy.
+pub const DOCKER_HUB_NAMES: [&str; 4] =
     ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
 
 /// The host of the image by which the gate tests itself. Under `.invalid`, which never resolves (RFC
 /// 6761, section 6.4): whatever the gate does, no registry has it.
 pub const RESERVED_HOST: &str = "canary.sealgate.invalid";
+
+/// The one spelling of a host that policies match: lower case, no `:443`, Docker Hub's names as one,
+/// IPv6 addresses in their canonical form (attack E8).
+#[must_use]
+pub fn folded_host(host: &str) -> String {
+    let lower = host.to_ascii_lowercase();
+    let lower = canonical_ipv6(&lower).unwrap_or(lower);
+    let host = lower.strip_suffix(":443").unwrap_or(&lower);
+    if DOCKER_HUB_NAMES.contains(&host) { DOCKER_HUB } else { host }.to_owned()
+}
 
 /// Whether a host, in whatever spelling and with whatever port, is [`RESERVED_HOST`].
 #[must_use]
@@ -103,18 +113,10 @@ impl Repository {
     /// Docker Hub's other names replaced by `docker.io`, its official images under `library/`.
     #[must_use]
     pub fn folded(&self) -> Self {
-        let lower = self.host.to_ascii_lowercase();
-        let lower = canonical_ipv6(&lower).unwrap_or(lower);
-        let host = lower.strip_suffix(":443").unwrap_or(&lower);
-        if DOCKER_HUB_NAMES.contains(&host) {
-            let path = if self.path.contains('/') {
-                self.path.clone()
-            } else {
-                format!("library/{}", self.path)
-            };
-            return Self { host: DOCKER_HUB.to_owned(), path };
-        }
-        Self { host: host.to_owned(), path: self.path.clone() }
+        let host = folded_host(&self.host);
+        let is_official = host == DOCKER_HUB && !self.path.contains('/');
+        let library = if is_official { "library/" } else { "" };
+        Self { host, path: format!("{library}{}", self.path) }
     }
 
     /// Whether its host is [`RESERVED_HOST`]: such an image is refused whatever policies say.

@@ -38,10 +38,13 @@ fn one(at: &Tree<'_>, findings: &mut Findings) -> Option<Vec<Draft>> {
     let scopes = fields.given("registryScopes").map(|at| at.list(findings));
     for scope in scopes.unwrap_or(Some(Vec::new()))? {
         let text = scope.text(findings)?;
-        images.extend(match text {
-            "*" => vec!["**".to_owned()],
-            name => pattern::repository(name).patterns,
-        });
+        match text {
+            "*" => images.push("**".to_owned()),
+            name => {
+                let found = pattern::repository(name);
+                pattern::add(&mut images, found, false, (&scope, name), findings);
+            }
+        }
     }
     findings.omit(at.origin(), Omission::Notation);
     let draft = Draft::new(name, at.origin(), images, DraftDemand::Reject);

@@ -15,6 +15,7 @@
 //!   exclude: ["registry.example.com/prod/scratch/*"]    # in both host/path@sha256:... is one image
 //!   namespaces: ["prod-*"]                        # left out: every namespace; excludeNamespaces as well
 //!   podLabels: {tier: "prod-*"}                   # and podAnnotations, runtimeHandlers: what an author writes
+//!   imageLabels: {org.example.tier: pci}          # of the image's proven config: what its author writes
 //!   kinds: [container, imageVolume]               # or sandbox; left out: every use of an image
 //!   action: enforce                               # or warn: admit, and say so
 //!   onUnreachable: deny                           # or insecureAdmit: admit what no registry can be asked about
@@ -118,7 +119,7 @@ pub use crate::policy::schema::json_schema;
 pub use crate::policy::scope::image_scope::{ImageScope, ScopeFault};
 pub use crate::policy::set::applicable::{Applicable, Elsewhere, OtherNamespaces, OtherPods};
 pub use crate::policy::set::denials::DeniedBy;
-pub use crate::policy::set::exceptions::{ExceptionNotice, ExceptionUsed};
+pub use crate::policy::set::exceptions::{ExceptionEnds, ExceptionNotice, ExceptionUsed};
 pub use crate::policy::set::keys::{DeniedKey, ListedKey};
 pub use crate::policy::set::kinds::Plan;
 pub use crate::policy::set::mode::Mode;

@@ -1,8 +1,7 @@
 //! The names of hosts: how they are taken apart, and which spellings are one name.
 
-/// Names of Docker Hub, all one place.
-const DOCKER_HUB_NAMES: [&str; 4] =
-    ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
+use crate::image::DOCKER_HUB_NAMES;
+
 /// The name that credentials and policies know Docker Hub by.
 pub(super) const DOCKER_HUB: &str = "docker.io";
 /// Where Docker Hub's API is.

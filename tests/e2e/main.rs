@@ -56,6 +56,7 @@ mod freshness;
 mod frozen;
 mod hanging;
 mod herd;
+mod image_labels;
 mod image_verifier;
 mod kept;
 mod keyless;

@@ -6,11 +6,12 @@ use std::pin::Pin;
 
 use crate::stage::Outcome;
 use crate::{
-    access, airgap, bypass, canary, cases, channel, client, crash, creating, damage, demo, deny,
-    diffing, disk, doctor, drafting, drift, faults, fetching, floods, forms, freshness, hanging,
-    herd, image_verifier, keyless, lying, matching, mirrored, moving, neighbours, nri, observe,
-    offline, outage, power, pulling, requests, restoring, rules, sandbox, secrets, service,
-    starting, stopping, sweep, unit, unreachable, upgrade, vanish, verifying, volumes, words,
+    access, airgap, bypass, canary, cases, channel, client, crash, creating, damage,
+    demo, deny, diffing, disk, doctor, drafting, drift, faults, fetching, floods, forms, freshness,
+    hanging, herd, image_labels, image_verifier, keyless, lying, matching, mirrored,
+    moving, neighbours, nri, observe, offline, outage, power, pulling, requests,
+    restoring, rules, sandbox, secrets, service, starting, stopping, sweep, unit, unreachable,
+    upgrade, vanish, verifying, volumes, words,
 };
 
 /// A scenario under way.
@@ -86,6 +87,11 @@ pub const SCENARIOS: &[Scenario] = &[
         "matching",
         "pods with a label, a handler or an image volume meet another policy than those without",
         matching::matching
+    ),
+    scenario!(
+        "image-labels",
+        "images with a label meet another policy, at the pull and at every create, without a registry",
+        image_labels::image_labels
     ),
     scenario!(
         "observe",

@@ -33,6 +33,7 @@ mod forms;
 mod imported;
 mod imported_policies;
 mod kept;
+mod labels;
 mod large;
 mod many;
 mod memory;

@@ -63,6 +63,49 @@ fn a_refused_person_sees_each_document_and_the_field_that_decided() {
     assert_eq!(explain(&["--policies", "tests/policy/mistakes", image]).status.code(), Some(65));
 }
 
+/// The field that decided is the image's where its labels did, and an Exception's list of digests.
+#[test]
+fn labels_of_an_image_and_listed_digests_decide_by_their_fields() {
+    let hex = format!("sha256:{}", "a".repeat(64));
+    let selecting = document(0, "\"registry.example.com/prod/**\"")
+        .replace("  require:", "  imageLabels: {com.example/data: card*}\n  require:");
+    let exception = format!(
+        "apiVersion: sealgate/v1\nkind: Exception\nmetadata: {{name: hotfix}}\nspec:\n  digests: \
+         [\"{hex}\"]\n  expires: 2026-02-15T00:00:00Z\n  owner: o\n  reason: r\n"
+    );
+    let folder = folder(&[selecting, exception]);
+    let at = folder.path().to_str().unwrap();
+    let of = |image: &str, more: &[&str]| {
+        let all = [&["--policies", at, "--output", "json", image], more].concat();
+        let answer: Value = serde_json::from_slice(&explain(&all).stdout).unwrap();
+        let documents = answer["documents"].as_array().unwrap().clone();
+        documents.into_iter().map(|one| (one["matches"].clone(), one["by"].clone()))
+    };
+    let image = "registry.example.com/prod/app:1.2";
+    for (labels, matches, said) in [
+        (&["--image-labels", "com.example/data=cardholder"][..], true, "com.example/data=card*"),
+        (&["--image-labels", ""], false, "the image does not meet com.example/data=card*"),
+        (&[], true, "com.example/data=card*"),
+    ] {
+        let (matched, by) = of(image, labels).next().unwrap();
+        assert_eq!(matched, matches, "{labels:?}: {by}");
+        let field = by.as_array().unwrap().iter().find(|one| one["field"] == "spec.imageLabels");
+        let told = field.unwrap()["said"].as_str().unwrap().to_owned();
+        assert!(told.ends_with(said), "{labels:?}: {told}");
+    }
+    let pinned = format!("registry.example.com/prod/app@{hex}");
+    let other = format!("registry.example.com/prod/app@sha256:{}", "b".repeat(64));
+    for (image, matches, field, said) in [
+        (image, false, "spec.digests", "not known here"),
+        (&other, false, "spec.digests", "lists other digests"),
+        (&pinned, true, "spec.digests[0]", hex.as_str()),
+    ] {
+        let (matched, by) = of(image, &[]).next_back().unwrap();
+        assert_eq!((&matched, &by[0]["field"]), (&matches.into(), &field.into()), "{image}: {by}");
+        assert!(by[0]["said"].as_str().unwrap().contains(said), "{by}");
+    }
+}
+
 /// As many documents as a set may have: to explain takes no longer than to load them, and of usual
 /// sets next to nothing.
 #[test]

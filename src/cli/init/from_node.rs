@@ -87,7 +87,7 @@ pub(super) fn run(
     runtime.block_on(async {
         let images = NodeImages::listed(&gate).await;
         let images = images.map_err(|error| format!("the runtime cannot be asked: {error}"))?;
-        images.add(&gate, &mut items).await;
+        images.add((&gate, false), &mut items).await;
         Ok::<(), String>(())
     })?;
     let store = existing(&settings.evidence)?;

@@ -106,7 +106,7 @@ fn of_policies(settings: &Settings, names: &Result<Vec<String>, String>) -> Vec<
     let mut checks = doctor::policies(&loaded, &settings.trust, daemon::now());
     if let Ok(loaded) = &loaded {
         checks.push(match names {
-            Ok(names) => doctor::images(&loaded.policies, names),
+            Ok(names) => doctor::images(&loaded.policies, names, daemon::now()),
             Err(why) => Check::warn(
                 "images",
                 format!("the runtime does not say what is on the node: {why}"),

@@ -136,7 +136,7 @@ fn on_node(checked: &Checked, settings: &Settings) -> Option<Remark> {
     let set = checked.set.as_ref()?;
     match names(settings) {
         Ok(names) => {
-            let check = doctor::images(set, &names);
+            let check = doctor::images(set, &names, daemon::now());
             (check.outcome != doctor::Outcome::Ok)
                 .then(|| Remark::warning("no-document", &check.seen))
         }

@@ -62,10 +62,15 @@ fn print(listed: &ListedDocument, width: Option<usize>, screen: &mut Screen) {
             format!("to {}", expires.chars().take(10).collect::<String>())
         }
     };
-    let (name, images) = (plain(&listed.name), plain(&listed.images.join(", ")));
+    let (images, only) = match listed.images.is_empty() {
+        true => (&listed.digests, &listed.images),
+        false => (&listed.images, &listed.digests),
+    };
+    let (name, images) = (plain(&listed.name), plain(&images.join(", ")));
     screen.line(&row([&name, listed.kind, &does, &images], width));
     let mut below = vec![format!("{}:{}", listed.file, listed.line)];
-    for (word, patterns) in [("but not", &listed.exclude), ("in", &listed.namespaces)] {
+    let lists = [("but not", &listed.exclude), ("only", only), ("in", &listed.namespaces)];
+    for (word, patterns) in lists {
         if !patterns.is_empty() {
             below.push(format!("{word} {}", patterns.join(", ")));
         }
@@ -123,6 +128,7 @@ mod tests {
             does: Does::Enforce,
             images: vec!["registry.example.com/prod/**".to_owned(); 4],
             exclude: Vec::new(),
+            digests: Vec::new(),
             namespaces: vec!["prod-*".to_owned()],
             replaces: vec!["/usr/lib/p/\u{1b}[2J.yaml:1".to_owned()],
         }

@@ -1,4 +1,5 @@
-//! [`PodOptions`]: the pod that a question is about, as far as it is given.
+//! [`PodOptions`]: the pod that a question is about, and the labels of its image, as far as they are
+//! given.
 
 use clap::{Args, ValueEnum};
 
@@ -19,6 +20,10 @@ pub(in crate::cli) struct PodOptions {
     /// All annotations of the pod, "" for none.
     #[arg(long, value_name = "KEY=VALUE,...")]
     annotations: Option<String>,
+    /// All labels of the image's config, "" for none; without it every policy that enforces and selects
+    /// by labels of images counts.
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    image_labels: Option<String>,
     /// The runtime handler of the pod, "" for the runtime's default one.
     #[arg(long, value_name = "HANDLER")]
     handler: Option<String>,
@@ -56,6 +61,7 @@ impl PodOptions {
                 KindOption::Volume => ImageUse::ImageVolume,
                 KindOption::Sandbox => ImageUse::Sandbox,
             }),
+            image_labels: notes(self.image_labels.as_deref(), "--image-labels")?,
         };
         Ok(Pod { namespace: self.namespace.clone(), traits, ..Pod::default() })
     }

@@ -141,7 +141,8 @@ fn compare(
     let mut items = Items::default();
     let history =
         history::read(settings, options.since, (&catalog, &images), (&mut items, screen))?;
-    let node = listed.map(|()| runtime.block_on(images.add(&gate, &mut items)));
+    let by_labels = sets.today.looks_at_image_labels() || sets.candidate.looks_at_image_labels();
+    let node = listed.map(|()| runtime.block_on(images.add((&gate, by_labels), &mut items)));
     let trial = Trial::new(KeptJudge::new(settings, store.as_ref()), &catalog);
     let all = u64::try_from(items.iter().len()).unwrap_or(u64::MAX);
     let mut compared = Vec::new();

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::audit::{Record, Timestamp, Verdict};
 use crate::cli::evidence::catalog::Catalog;
-use crate::evidence::{Name, Origin, Pod, Subject};
+use crate::evidence::{Name, Notes, Origin, Pod, Subject};
 use crate::image::Digest;
 
 /// Most images and namespaces that are told apart: ten times what a node decides in a month. What
@@ -44,7 +44,8 @@ pub(in crate::cli) struct TrialQuestion {
     pub(in crate::cli) image: String,
     /// What was decided on; none where that is not known.
     pub(in crate::cli) digest: Option<Digest>,
-    /// The pod, as far as it is known; of one on record that is its namespace.
+    /// The pod and the image's labels, as far as they are known; of a pod on record that is its
+    /// namespace.
     pub(in crate::cli) pod: Pod,
     /// For each name under which it must pass the subjects of which one must be admitted.
     pub(in crate::cli) names: Vec<Vec<Subject>>,
@@ -106,8 +107,13 @@ impl Items {
         self.items.values()
     }
 
-    /// Notes at every item of an image that the runtime has it under this id; whether there is one.
-    pub(in crate::cli) fn are_on_node(&mut self, id: &Digest, digests: &BTreeSet<Digest>) -> bool {
+    /// Notes at every item of an image that the runtime has it under this id and with these labels;
+    /// whether there is one.
+    pub(in crate::cli) fn are_on_node(
+        &mut self,
+        (id, digests): (&Digest, &BTreeSet<Digest>),
+        labels: &Notes,
+    ) -> bool {
         let is_it = |item: &&mut Item| {
             let own = item.asked.digest.iter().chain(&item.asked.digests);
             own.into_iter().any(|digest| digests.contains(digest))
@@ -115,6 +121,7 @@ impl Items {
         let mut found = false;
         for item in self.items.values_mut().filter(|item| is_it(item)) {
             item.images.insert(id.clone());
+            item.asked.pod.traits.image_labels = labels.clone();
             found = true;
         }
         found
@@ -200,4 +207,40 @@ pub(in crate::cli) fn subjects(
         all.extend(indexes.into_iter().map(|index| subject(index, Some(target))));
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::NoteValue;
+    use crate::image::Reference;
+
+    /// What a decision on record was about is judged by the labels of the image that the node has, and
+    /// of no other.
+    #[test]
+    fn what_is_on_record_has_the_labels_of_what_is_on_the_node() {
+        let mut items = Items::default();
+        for word in ["here", "gone"] {
+            let target = Digest::of(word.as_bytes());
+            let name = Name::Known(Reference::parse("reg.test/app:1").unwrap());
+            let (child, origin) = (None, Origin::Kept);
+            items.of(TrialQuestion {
+                image: word.to_owned(),
+                digest: Some(target.clone()),
+                pod: Pod::default(),
+                names: vec![vec![Subject { name, target, child, origin }]],
+                digests: Vec::new(),
+                fault: None,
+            });
+        }
+        let (id, digest) = (Digest::of(b"id"), Digest::of(b"here"));
+        let labels = Notes::all([("tier".to_owned(), "pci".to_owned())]);
+        assert!(items.are_on_node((&id, &[digest.clone()].into()), &labels));
+        for item in items.iter() {
+            let is_here = item.asked.digest.as_ref() == Some(&digest);
+            let known = item.asked.pod.traits.image_labels.get("tier");
+            let expected = if is_here { NoteValue::Is("pci") } else { NoteValue::Unknown };
+            assert_eq!((known, item.images.is_empty()), (expected, !is_here));
+        }
+    }
 }

@@ -8,7 +8,7 @@ use crate::containerd::RuntimeError;
 use crate::cri::ask::{Call, LocalImageRequest, asked_before};
 use crate::cri::{Gate, LocalSubjects, Refusal};
 use crate::daemon::CLOCK;
-use crate::evidence::{Name, Pod};
+use crate::evidence::{Name, Notes, Pod, Traits};
 use crate::image::{Digest, Reference};
 
 /// The images of the runtime's and what runs.
@@ -74,7 +74,12 @@ impl NodeImages {
 
     /// Adds every running container, and every image that nothing else is about: of such the
     /// namespace is not known, and every policy that enforces in some counts.
-    pub(in crate::cli) async fn add(&self, gate: &Gate, items: &mut Items) -> NodeCounts {
+    /// `by_labels` says whether some policy looks at the labels of images.
+    pub(in crate::cli) async fn add(
+        &self,
+        (gate, by_labels): (&Gate, bool),
+        items: &mut Items,
+    ) -> NodeCounts {
         let mut counts = NodeCounts { images: self.images.len(), ..NodeCounts::default() };
         for Running { id, asks } in &self.running {
             counts.containers += 1;
@@ -82,12 +87,14 @@ impl NodeImages {
             for ask in asks {
                 let asked = asked(ask, gate.local_subjects(ask).await);
                 let (exact, also) = (asked.names.clone(), asked.digests.clone());
+                let labels = asked.pod.traits.image_labels.clone();
                 let Some(item) = items.of(asked) else { continue };
                 item.containers.insert(id.clone());
                 item.pod(ask.pod.namespace.as_deref(), ask.pod.name.as_deref());
                 // What the runtime's content proves is more than what the log says.
                 if !exact.is_empty() {
                     item.asked.names = exact;
+                    item.asked.pod.traits.image_labels = labels;
                 }
                 item.also(also);
             }
@@ -95,7 +102,8 @@ impl NodeImages {
         for (id, names) in &self.images {
             let mut digests: BTreeSet<Digest> = listed(names).collect();
             digests.insert(id.clone());
-            if items.are_on_node(id, &digests) {
+            let labels = if by_labels { gate.labels_of(id).await } else { Notes::default() };
+            if items.are_on_node((id, &digests), &labels) {
                 continue;
             }
             let ask = LocalImageRequest {
@@ -127,7 +135,8 @@ fn asked(ask: &LocalImageRequest, subjects: Result<LocalSubjects, Refusal>) -> T
     let (subjects, fault) = match subjects {
         Ok(subjects) => (subjects, None),
         Err(refusal) => {
-            (LocalSubjects { names: Vec::new(), digests: Vec::new() }, Some(refusal.to_string()))
+            let (names, digests, labels) = (Vec::new(), Vec::new(), Notes::default());
+            (LocalSubjects { names, digests, labels }, Some(refusal.to_string()))
         }
     };
     let first = subjects.names.first().and_then(|subjects| subjects.first());
@@ -141,7 +150,11 @@ fn asked(ask: &LocalImageRequest, subjects: Result<LocalSubjects, Refusal>) -> T
     TrialQuestion {
         image,
         digest: first.map(|subject| subject.target.clone()),
-        pod: Pod { namespace: ask.pod.namespace.clone(), ..Pod::default() },
+        pod: Pod {
+            namespace: ask.pod.namespace.clone(),
+            traits: Traits { image_labels: subjects.labels, ..Traits::default() },
+            ..Pod::default()
+        },
         names: subjects.names,
         digests: subjects.digests,
         fault,

@@ -79,9 +79,11 @@ impl GateDecision {
     fn reports(&self) -> Vec<&Report> {
         match self.refusal() {
             None => self.permits().into_iter().map(Permit::report).collect(),
-            Some(Refusal::Denied(denial) | Refusal::NoChild { denial, .. }) => {
-                vec![denial.report()]
-            }
+            Some(
+                Refusal::Denied(denial)
+                | Refusal::NoChild { denial, .. }
+                | Refusal::ImageLabels { denial, .. },
+            ) => vec![denial.report()],
             Some(_) => Vec::new(),
         }
     }

@@ -89,6 +89,7 @@ fn answer_of(refusal: &Refusal) -> Answer {
         | Refusal::Denied(_)
         | Refusal::Document(_)
         | Refusal::NoChild { .. }
+        | Refusal::ImageLabels { .. }
         | Refusal::NameNotListed { .. }
         | Refusal::ImageRefDiffers { .. }
         | Refusal::ProfileArtifact { .. }
@@ -115,7 +116,10 @@ fn kubelet_word(refusal: &Refusal) -> &'static str {
         (_, Ending::Unreachable) => REGISTRY_UNAVAILABLE,
         // A registry that does not show the image itself (401, 403) says nothing of signatures; the
         // runtime's own pull would fail with a plain UNKNOWN too (fact P8).
-        (Refusal::Resolve { .. }, Ending::Refused | Ending::Unable) => "",
+        (
+            Refusal::Resolve { .. } | Refusal::ImageLabels { .. },
+            Ending::Refused | Ending::Unable,
+        ) => "",
         (_, Ending::Refused | Ending::Unable) => VALIDATION_FAILED,
     }
 }

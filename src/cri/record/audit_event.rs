@@ -254,7 +254,10 @@ impl AuditEvent {
             Ending::Unreachable => Verdict::Unreachable,
         };
         let mut record = self.record(verdict, Reason::new(refusal.code(), refusal.to_string()));
-        if let Refusal::Denied(denial) | Refusal::NoChild { denial, .. } = refusal.cause() {
+        if let Refusal::Denied(denial)
+        | Refusal::NoChild { denial, .. }
+        | Refusal::ImageLabels { denial, .. } = refusal.cause()
+        {
             record.policies = serde_json::to_value([denial.report()]).unwrap_or_default();
         }
         record

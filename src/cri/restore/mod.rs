@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use super::ask::{Call, LocalImageRequest};
+use super::ask::{Call, LocalImageRequest, labelled};
 use super::local_image::Use;
 use super::{AuditEvent, Gate, LocalPermit, Recorder, Refusal, Timings};
 use crate::containerd::{Content, Proven};
@@ -135,7 +135,8 @@ impl Gate {
                 let (target, child) = (content.target().clone(), content.child().cloned());
                 let subject =
                     Subject { name: name.clone(), target, child, origin: Origin::Registry };
-                let is_let = set.applicable_to(&subject, &ask.pod).lets_restore();
+                let pod = labelled(&ask.pod, content.labels());
+                let is_let = set.applicable_to(&subject, &pod).lets_restore();
                 if is_let { Ok(content) } else { Err(Refusal::Checkpoint) }
             }
         }

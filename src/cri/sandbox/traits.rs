@@ -71,7 +71,7 @@ fn traits_of(shown: ShownSandbox) -> Traits {
         handler: Some(handler_of(&shown)),
         labels: Notes::all(shown.labels),
         annotations: Notes::all(shown.annotations),
-        image_use: None,
+        ..Traits::default()
     }
 }
 

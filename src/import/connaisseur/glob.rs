@@ -7,6 +7,7 @@
 //! `internal/config/config.go`).
 
 use crate::import::reader::fault::Omission;
+use crate::import::reader::host;
 use crate::import::reader::pattern::crossing;
 use crate::policy::{ImageScope, PolicyFault, ScopeFault};
 
@@ -14,10 +15,9 @@ use crate::policy::{ImageScope, PolicyFault, ScopeFault};
 const NO_NAME: [char; 7] = ['?', '[', ']', '{', '}', '!', '\\'];
 /// Every image.
 const EVERYTHING: &str = "**";
-/// Docker Hub here, and what Connaisseur calls it in a full name.
-const HUB: (&str, &str) = ("docker.io", "index.docker.io");
-/// A host that is taken for Docker Hub here, and that Connaisseur tells apart.
-const FOLDED: &str = "registry-1.docker.io";
+/// Docker Hub here, and what Connaisseur calls it in a full name. Its other names are hosts of their
+/// own there.
+const HUB: (&str, &str) = (host::HUB, "index.docker.io");
 
 /// A pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,10 +90,9 @@ impl<'g> Glob<'g> {
         // Of a host that is spelled in upper case as well, as Connaisseur has it.
         let is_host = inner.contains(['.', ':']) || inner.eq_ignore_ascii_case("localhost");
         let host = if is_host { inner.to_ascii_lowercase() } else { inner.to_owned() };
-        let (is_folded, is_hub) = (host == FOLDED, host == HUB.0 || host == HUB.1);
-        // Its repositories have two parts: none is what a single part means there.
-        let mut at_hub = crossing(HUB.0, &path).0;
-        at_hub.retain(|one| one.matches('/').count() > 1 || one.ends_with("/**"));
+        let is_hub = host == HUB.0 || host == HUB.1;
+        let folded = folded(&host);
+        let at_hub = below(HUB.0, &path);
         let (mut literal, mut known) = (Vec::new(), Vec::new());
         let (mut images, is_said) = if inner.is_empty() {
             anywhere(&path)
@@ -102,9 +101,13 @@ impl<'g> Glob<'g> {
             if !host.contains(':') {
                 images.extend(crossing(&format!("*/**/*{host}"), &path).0);
             }
+            for one in folded.iter().flat_map(|folded| host::under(folded, &path)) {
+                let (host, path) = one.split_once('/')?;
+                images.extend(below(host, path));
+            }
             (images, is_said)
         };
-        if is_host && first == inner && is_said && !is_folded {
+        if is_host && first == inner && is_said && folded.is_none() {
             literal = if is_hub { at_hub.clone() } else { crossing(&host, &path).0 };
             images.splice(0..0, literal.iter().cloned());
             known.push(if is_hub { HUB.1.to_owned() } else { host.clone() });
@@ -114,13 +117,13 @@ impl<'g> Glob<'g> {
         if is_end_of_hub(&host) && !images.iter().any(|one| at_hub.contains(one)) {
             images.extend(at_hub);
         }
-        let omission = match ending {
-            _ if is_folded => Some(Omission::Folded { as_: HUB.0.to_owned() }),
-            GlobEnding::Narrow => Some(Omission::TagScope),
-            GlobEnding::Open | GlobEnding::Tagged if !is_said => {
-                Some(Omission::Pattern { got: parts.join("/") })
-            }
-            GlobEnding::Open | GlobEnding::Tagged => None,
+        let unsaid = || Some(Omission::Pattern { got: parts.join("/") });
+        let omission = match (folded.as_deref().map(|host| host.trim_start_matches('*')), ending) {
+            (Some(""), _) => unsaid(),
+            (Some(host), _) => Some(Omission::Folded { as_: host.to_owned() }),
+            (None, GlobEnding::Narrow) => Some(Omission::TagScope),
+            (None, GlobEnding::Open | GlobEnding::Tagged) if !is_said => unsaid(),
+            (None, GlobEnding::Open | GlobEnding::Tagged) => None,
         };
         let is_tagged = ending == GlobEnding::Tagged;
         Some(Self { parts, images, literal, known, is_tagged, omission })
@@ -226,8 +229,23 @@ fn ending(last: &str) -> Option<(String, GlobEnding)> {
 /// Whether a pattern that begins so, and matches anywhere, is about Docker Hub, and does not say so as
 /// it is called here.
 fn is_end_of_hub(text: &str) -> bool {
-    let is_end = |host: &&str| !text.is_empty() && host.ends_with(text);
-    !is_end(&HUB.0) && [HUB.1, FOLDED].iter().any(is_end)
+    !text.is_empty() && HUB.1.ends_with(text) && !HUB.0.ends_with(text)
+}
+
+/// The hosts here of images that a pattern which begins so matches under another name of them alone.
+fn folded(text: &str) -> Option<String> {
+    if text.is_empty() || HUB.1.ends_with(text) {
+        return None;
+    }
+    host::folded(&format!("*{text}"))
+}
+
+/// What is below a host. Docker Hub's repositories have two parts: none is what a single part means
+/// there.
+fn below(host: &str, path: &str) -> Vec<String> {
+    let mut patterns = crossing(host, path).0;
+    patterns.retain(|one| host != HUB.0 || one.matches('/').count() > 1 || one.ends_with("/**"));
+    patterns
 }
 
 /// What is below any host and any folder.

@@ -5,6 +5,7 @@
 pub(super) mod draft;
 pub(super) mod fault;
 pub(super) mod holders;
+pub(super) mod host;
 pub(super) mod material;
 pub(super) mod pattern;
 pub(super) mod public_instance;

@@ -4,6 +4,7 @@
 //! repository. A pattern that tells tags apart is none here.
 
 use super::fault::{Notice, Omission};
+use super::host;
 use super::tree::{Findings, Tree};
 use crate::policy::{ImageScope, PolicyFault, ScopeFault};
 
@@ -19,8 +20,8 @@ pub(in crate::import) struct Patterns {
 
 /// Characters of patterns that no name has.
 const NO_NAME: [char; 8] = ['?', '[', ']', '{', '}', '!', '\\', '@'];
-/// Docker Hub's names.
-const HUB: &[&str] = &["docker.io", "index.docker.io", "registry-1.docker.io"];
+/// Docker Hub's names in a reference.
+const HUB: [&str; 2] = [host::HUB, "index.docker.io"];
 /// Every image: what is left of a pattern that cannot be said.
 const EVERYTHING: &str = "**";
 
@@ -86,7 +87,7 @@ fn checked(glob: &str, read: fn(&str) -> Option<Patterns>) -> Patterns {
         is_widened: false,
         omission: Some(omission),
     };
-    let Some(found) = read(glob) else {
+    let Some(found) = read(glob).map(told_of_hosts) else {
         return everything(Omission::Pattern { got: glob.to_owned() });
     };
     match ImageScope::new(&found.patterns, &[]) {
@@ -98,6 +99,20 @@ fn checked(glob: &str, read: fn(&str) -> Option<Patterns>) -> Patterns {
             everything(Omission::Pattern { got: glob.to_owned() })
         }
     }
+}
+
+/// The patterns, and those of the hosts that theirs are here: then it is said.
+fn told_of_hosts(mut found: Patterns) -> Patterns {
+    let mut more = Vec::new();
+    let mut others = None;
+    for pattern in &found.patterns {
+        let Some((host, path)) = pattern.split_once('/') else { continue };
+        let Some(other) = host::folded(host) else { continue };
+        more.extend(host::under(&other, path));
+        others = Some(Omission::Folded { as_: other });
+    }
+    found.patterns.extend(more);
+    Patterns { omission: found.omission.or(others), ..found }
 }
 
 fn policy_controller(glob: &str) -> Option<Patterns> {
@@ -147,13 +162,13 @@ fn talos_patterns(glob: &str) -> Option<Patterns> {
     }
     let (domain, path) = glob.split_once('/')?;
     let host = domain.to_ascii_lowercase();
-    let host = if HUB.contains(&host.as_str()) { "docker.io" } else { host.as_str() };
+    let host = if HUB.contains(&host.as_str()) { host::HUB } else { host.as_str() };
     if host.contains('*') || path.is_empty() || path.contains(':') {
         return None;
     }
     let (mut patterns, is_exact) = crossing(host, path);
     // Its repositories have two parts: none is what a single part means there.
-    if host == "docker.io" {
+    if host == host::HUB {
         patterns.retain(|one| one.matches('/').count() > 1 || one.ends_with("/**"));
     }
     let omission = (!is_exact).then(|| Omission::Pattern { got: glob.to_owned() });
@@ -268,6 +283,36 @@ mod tests {
             assert_eq!(found.patterns, [expected], "{glob}");
             assert!(found.omission.is_some(), "{glob}");
         }
+    }
+
+    /// Attack E8: `registry-1.docker.io` is Docker Hub here, and another host in the other program. A
+    /// rule about it is told, and lets nothing of Docker Hub through.
+    #[test]
+    fn attack_e8_a_host_that_is_folded_here_is_told() {
+        let readers: [fn(&str) -> Option<Patterns>; 4] = [
+            |glob| Some(cluster_image_policy(glob)),
+            |glob| Some(image_validating_policy(glob)),
+            |glob| Some(repository(glob.trim_end_matches("/*"))),
+            talos,
+        ];
+        for (host, expected) in [
+            ("registry-1.docker.io", "docker.io"),
+            ("registry.hub.docker.com", "docker.io"),
+            ("docker.io:443", "docker.io"),
+            ("reg.example:443", "reg.example"),
+        ] {
+            for read in readers {
+                let found = read(&format!("{host}/acme/*")).unwrap();
+                let folded = Omission::Folded { as_: expected.to_owned() };
+                assert_eq!(found.omission, Some(folded), "{host}");
+                let begins = format!("{expected}/acme");
+                assert!(found.patterns.iter().any(|one| one.starts_with(&begins)), "{found:?}");
+            }
+        }
+        let found = cluster_image_policy("*.docker.io/nginx");
+        let expected = ["*.docker.io/nginx", "docker.io/nginx", "docker.io/library/nginx"];
+        assert_eq!(found.patterns, patterns(&expected));
+        assert!(found.omission.is_some());
     }
 
     #[test]

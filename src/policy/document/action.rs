@@ -8,9 +8,9 @@ use crate::policy::syntax::advice::Advice;
 use crate::policy::syntax::error::PolicyFault;
 use crate::policy::syntax::fields::{Fields, Reader};
 
-/// The fields that select pods by what is not always known of them, beside `namespaces`.
-const SELECTORS: [&str; 5] =
-    ["excludeNamespaces", "podLabels", "podAnnotations", "runtimeHandlers", "kinds"];
+/// The fields that select by what is not always known of pods and images, beside `namespaces`.
+const SELECTORS: [&str; 6] =
+    ["excludeNamespaces", "podLabels", "podAnnotations", "runtimeHandlers", "imageLabels", "kinds"];
 
 /// The words of `action`.
 pub(in crate::policy) const ACTIONS: &[&str] = &["enforce", "warn"];
@@ -71,7 +71,7 @@ impl OnUnreachable {
         if let Some(at) = spec.get("images").filter(|_| is_open) {
             reader.fault(at, PolicyFault::PermissiveHost);
         }
-        // What is not known of a pod counts for every document that demands something, and for none
+        // What is not known of a pod or an image counts for every document that demands something, and for none
         // that lets something through (attack E8).
         for with in SELECTORS.into_iter().filter(|_| self == Self::InsecureAdmit) {
             if spec.get(with).is_some() {

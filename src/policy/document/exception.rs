@@ -9,8 +9,10 @@ use jiff::Timestamp;
 
 use super::deny_list::line;
 use super::head::Head;
-use super::patterns::{namespaces, patterns};
+use super::patterns::{every_name, namespaces, patterns};
 use super::selectors::{self, selectors};
+use crate::image::Digest;
+use crate::policy::requirement::digest_list;
 use crate::policy::scope::pattern::PatternList;
 use crate::policy::scope::regional::HostScope;
 use crate::policy::scope::selectors::Selectors;
@@ -21,11 +23,13 @@ use crate::policy::syntax::times;
 pub(in crate::policy) const SPEC: &[&str] = &[
     "images",
     "exclude",
+    "digests",
     "namespaces",
     "excludeNamespaces",
     "podLabels",
     "podAnnotations",
     "runtimeHandlers",
+    "imageLabels",
     "kinds",
     "expires",
     "owner",
@@ -39,6 +43,10 @@ pub(in crate::policy) struct Exception {
     /// None once the set has its index.
     pub(in crate::policy) images: PatternList,
     pub(in crate::policy) exclude: PatternList,
+    /// It has no `images`: images of every name with one of its digests.
+    pub(in crate::policy) is_of_every_name: bool,
+    /// The digests of which the image must have one; empty for any. None once the set has its index.
+    pub(in crate::policy) digests: Vec<Digest>,
     /// Empty: every namespace.
     pub(in crate::policy) namespaces: PatternList,
     /// What its images leave open of their hosts.
@@ -54,8 +62,15 @@ impl Exception {
     /// Reads `spec`.
     pub(super) fn read(head: Head, spec: &At<'_>, reader: &mut Reader) -> Option<Self> {
         let spec = reader.fields(spec, SPEC)?;
-        let images = reader.required(&spec, "images").cloned();
-        let images = images.map(|at| patterns(&at, reader));
+        let digests = spec.get("digests").map(|at| digest_list(at, "digests in one list", reader));
+        let is_of_every_name = digests.is_some() && spec.get("images").is_none();
+        let images = if is_of_every_name {
+            // Content lets itself through: whose registry it is in does not matter.
+            Some((every_name(), HostScope::Literal))
+        } else {
+            let images = reader.required(&spec, "images").cloned();
+            images.map(|at| patterns(&at, reader))
+        };
         let (exclude, _) = spec.get("exclude").map(|at| patterns(at, reader)).unwrap_or_default();
         let namespaces =
             spec.get("namespaces").map(|at| namespaces(at, reader)).unwrap_or_default();
@@ -70,6 +85,8 @@ impl Exception {
             head,
             images,
             exclude,
+            is_of_every_name,
+            digests: digests.unwrap_or_default(),
             namespaces,
             hosts,
             selectors,

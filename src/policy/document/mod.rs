@@ -53,6 +53,7 @@ pub(super) const SPEC: &[&str] = &[
     "podLabels",
     "podAnnotations",
     "runtimeHandlers",
+    "imageLabels",
     "kinds",
     "action",
     "onUnreachable",

@@ -59,6 +59,14 @@ pub(super) fn patterns(at: &At<'_>, reader: &mut Reader) -> (PatternList, HostSc
     (list.shrunk(), scope)
 }
 
+/// The pattern of every name.
+pub(super) fn every_name() -> PatternList {
+    let mut list = PatternList::default();
+    let every = ImagePattern::parse("**", &mut Hosts::default());
+    every.iter().for_each(|pattern| list.push(pattern.as_str()));
+    list.shrunk()
+}
+
 /// The patterns of namespaces.
 pub(super) fn namespaces(at: &At<'_>, reader: &mut Reader) -> PatternList {
     let mut list = PatternList::default();

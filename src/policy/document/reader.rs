@@ -28,6 +28,8 @@ pub struct ParsedFile {
     length: usize,
     /// Of its name and its bytes.
     hash: [u8; 32],
+    /// Of its bytes alone.
+    content: [u8; 32],
     found: Found,
     errors: Vec<PolicyError>,
     notes: Vec<Note>,
@@ -99,7 +101,8 @@ impl PolicyFile {
         read_file(self, &mut reader, &mut found);
         let (errors, notes) = reader.finish();
         let (name, length) = (self.name.clone(), self.bytes.len());
-        ParsedFile { name, length, hash: hash.finalize().into(), found, errors, notes }
+        let (hash, content) = (hash.finalize().into(), Sha256::digest(&self.bytes).into());
+        ParsedFile { name, length, hash, content, found, errors, notes }
     }
 }
 
@@ -114,6 +117,24 @@ impl ParsedFile {
     #[must_use]
     pub fn counts(&self) -> DocumentCounts {
         self.found.counts()
+    }
+
+    /// The SHA-256 of its bytes, as `sha256:` and hexadecimal digits.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let digits: String = self.content.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("sha256:{digits}")
+    }
+
+    /// Its documents, each by kind and name.
+    #[must_use]
+    pub fn documents(&self) -> Vec<String> {
+        let Found { documents, deny_lists, exceptions } = &self.found;
+        let policies = documents.iter().map(|document| format!("ImagePolicy {}", document.name));
+        let lists = deny_lists.iter().map(|list| format!("DenyList {}", list.head.name));
+        let exceptions =
+            exceptions.iter().map(|exception| format!("Exception {}", exception.head.name));
+        policies.chain(lists).chain(exceptions).collect()
     }
 }
 

@@ -1,5 +1,5 @@
-//! Reads the fields by which a document selects pods, and uses of its images, besides images and
-//! namespaces.
+//! Reads the fields by which a document selects pods, uses of its images and labels of them, besides
+//! images and namespaces.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -20,25 +20,32 @@ const NOTES_MAX: usize = 16;
 const HANDLERS_MAX: usize = 64;
 /// Longest name in a key, and longest value of a label (Kubernetes, "Labels and Selectors").
 const LABEL_MAX: usize = 63;
+/// Longest key of an image's label, in bytes: as long as one of a pod's. Docker sets no limit.
+const IMAGE_KEY_MAX: usize = SUBDOMAIN_MAX + 1 + LABEL_MAX;
 /// Longest prefix of a key, and longest runtime handler (RFC 1123 subdomain).
 const SUBDOMAIN_MAX: usize = 253;
 
 /// What the document selects by. What cannot be used is a fault, and left out.
 pub(super) fn selectors(spec: &Fields<'_>, reader: &mut Reader) -> Selectors {
     let exclude = spec.get("excludeNamespaces").map(|at| namespaces(at, reader));
-    let labels = spec.get("podLabels").map(|at| notes(at, is_label_value, reader));
-    let annotations = spec.get("podAnnotations").map(|at| notes(at, is_annotation_value, reader));
+    let notes = |name, of: &NoteForm, reader: &mut Reader| {
+        spec.get(name).map(|at| notes(at, of, reader)).unwrap_or_default()
+    };
+    let labels = notes("podLabels", &POD_LABEL, reader);
+    let annotations = notes("podAnnotations", &POD_ANNOTATION, reader);
+    let image_labels = notes("imageLabels", &IMAGE_LABEL, reader);
     Selectors {
         exclude_namespaces: exclude.unwrap_or_default(),
-        labels: labels.unwrap_or_default(),
-        annotations: annotations.unwrap_or_default(),
+        labels,
+        annotations,
         handlers: spec.get("runtimeHandlers").map(|at| handlers(at, reader)).unwrap_or_default(),
         uses: spec.get("kinds").map(|at| uses(at, reader)).unwrap_or_default(),
+        image_labels,
     }
 }
 
 /// Attack E8: what lets through without proof says whose registry it means, and does not go by what
-/// a pod's author writes.
+/// the author of a pod or of an image writes.
 pub(super) fn check_permissive(
     (selectors, hosts): (&Selectors, HostScope),
     spec: &Fields<'_>,
@@ -56,8 +63,24 @@ pub(super) fn check_permissive(
     }
 }
 
+/// What a key and a value may be.
+struct NoteForm {
+    is_key: fn(&str) -> bool,
+    is_value: fn(&str) -> bool,
+    key_fault: fn(String) -> SelectorFault,
+}
+
+const POD_LABEL: NoteForm =
+    NoteForm { is_key, is_value: is_label_value, key_fault: |got| SelectorFault::Key { got } };
+const POD_ANNOTATION: NoteForm = NoteForm { is_value: is_annotation_value, ..POD_LABEL };
+const IMAGE_LABEL: NoteForm = NoteForm {
+    is_key: is_image_key,
+    is_value: is_annotation_value,
+    key_fault: |got| SelectorFault::ImageKey { got },
+};
+
 /// Labels or annotations, by key.
-fn notes(at: &At<'_>, is_value: fn(&str) -> bool, reader: &mut Reader) -> Vec<NoteSelector> {
+fn notes(at: &At<'_>, of: &NoteForm, reader: &mut Reader) -> Vec<NoteSelector> {
     let Value::Map(entries) = &at.node.value else {
         reader.wrong(at, "a map");
         return Vec::new();
@@ -73,8 +96,8 @@ fn notes(at: &At<'_>, is_value: fn(&str) -> bool, reader: &mut Reader) -> Vec<No
     let (mut found, mut known) = (Vec::new(), HashSet::new());
     for (key, node) in entries {
         let value = At { node, field: format!("{}.{}", at.field, key.name) };
-        let fault = if !is_key(&key.name) {
-            Some(PolicyFault::Selector(SelectorFault::Key { got: key.name.clone() }))
+        let fault = if !(of.is_key)(&key.name) {
+            Some(PolicyFault::Selector((of.key_fault)(key.name.clone())))
         } else if !known.insert(key.name.as_str()) {
             Some(PolicyFault::DuplicateField { name: key.name.clone() })
         } else {
@@ -85,7 +108,7 @@ fn notes(at: &At<'_>, is_value: fn(&str) -> bool, reader: &mut Reader) -> Vec<No
             continue;
         }
         let Some(text) = reader.text(&value) else { continue };
-        if is_value(text) {
+        if (of.is_value)(text) {
             let (key, value) = (key.name.clone(), TextPattern::new(text));
             found.push(NoteSelector { key, value });
         } else {
@@ -114,7 +137,12 @@ fn uses(at: &At<'_>, reader: &mut Reader) -> BTreeSet<ImageUse> {
     let mut found = BTreeSet::new();
     for (at, text) in reader.texts(at, "kinds in one document", USES.len()) {
         match text {
-            "initContainer" | "ephemeralContainer" => {
+            "init"
+            | "initContainer"
+            | "initContainers"
+            | "ephemeral"
+            | "ephemeralContainer"
+            | "ephemeralContainers" => {
                 let fault = SelectorFault::UntoldUse { got: text.to_owned() };
                 reader.fault(&at, PolicyFault::Selector(fault));
             }
@@ -136,6 +164,12 @@ fn is_key(text: &str) -> bool {
         prefix.len() <= SUBDOMAIN_MAX && prefix.split('.').all(is_part)
     };
     prefix.is_none_or(is_prefix) && !name.is_empty() && !name.contains('*') && is_label_value(name)
+}
+
+/// What is printable and has no space and no wildcard in it; neither OCI nor Docker asks for more.
+fn is_image_key(text: &str) -> bool {
+    let known = |b: u8| b.is_ascii_graphic() && b != b'*';
+    !text.is_empty() && text.len() <= IMAGE_KEY_MAX && text.bytes().all(known)
 }
 
 /// What a label may say, with wildcards in it.

@@ -35,6 +35,7 @@ pub(in crate::policy) const CASE: &[&str] = &[
     "namespace",
     "podLabels",
     "podAnnotations",
+    "imageLabels",
     "runtimeHandler",
     "kind",
     "at",
@@ -200,7 +201,7 @@ fn case(document: &str, at: &At<'_>, reader: &mut Reader) -> Option<TestCase> {
     })
 }
 
-/// What the fields say of the pod.
+/// What the fields say of the pod, and of the image's labels.
 fn pod(fields: &Fields<'_>, reader: &mut Reader) -> Option<Pod> {
     let text = |name, reader: &mut Reader| {
         let text = fields.get(name).map(|at| reader.text(at).map(str::to_owned));
@@ -211,6 +212,7 @@ fn pod(fields: &Fields<'_>, reader: &mut Reader) -> Option<Pod> {
     };
     let namespace = text("namespace", reader);
     let (labels, annotations) = (notes("podLabels", reader), notes("podAnnotations", reader));
+    let image_labels = notes("imageLabels", reader);
     let handler = text("runtimeHandler", reader);
     let kind = fields.get("kind").map(|at| reader.word(at, USES).and_then(ImageUse::of_word));
     let traits = Traits {
@@ -218,11 +220,12 @@ fn pod(fields: &Fields<'_>, reader: &mut Reader) -> Option<Pod> {
         annotations: annotations?,
         handler: handler?,
         image_use: kind.map_or(Some(None), |kind| kind.map(Some))?,
+        image_labels: image_labels?,
     };
     Some(Pod { namespace: namespace?, traits, ..Pod::default() })
 }
 
-/// All labels or annotations of a pod; `{}` for none.
+/// All labels or annotations; `{}` for none.
 fn notes(at: &At<'_>, reader: &mut Reader) -> Option<Notes> {
     let Value::Map(entries) = &at.node.value else {
         reader.wrong(at, "a map");
@@ -294,6 +297,7 @@ spec:
       digest: "sha256:1111111111111111111111111111111111111111111111111111111111111111"
       namespace: prod-eu
       podLabels: {tier: prod}
+      imageLabels: {maintainer: acme}
       runtimeHandler: kata
       kind: container
       at: 2026-01-31T12:00:00Z
@@ -330,6 +334,8 @@ spec:
         assert_eq!(traits.labels.get("tier"), NoteValue::Is("prod"));
         assert_eq!(traits.labels.get("app"), NoteValue::Absent);
         assert_eq!(traits.annotations.get("app"), NoteValue::Unknown, "they are not given");
+        assert_eq!(traits.image_labels.get("maintainer"), NoteValue::Is("acme"));
+        assert_eq!(traits.image_labels.get("tier"), NoteValue::Absent);
         assert_eq!(traits.handler.as_deref(), Some("kata"));
         assert_eq!(traits.image_use, Some(ImageUse::Container));
         assert_eq!(
@@ -353,7 +359,7 @@ spec:
         let (line, unknown) = with("namespace:", "namepsace:");
         assert!(matches!(unknown, PolicyFault::UnknownField { .. }) && line == Some(9), "{line:?}");
         let (line, word) = with("verdict: admitted", "verdict: allowed");
-        assert!(matches!(word, PolicyFault::UnknownWord { .. }) && line == Some(15), "{line:?}");
+        assert!(matches!(word, PolicyFault::UnknownWord { .. }) && line == Some(16), "{line:?}");
         let (line, kind) = with("PolicyTest", "PolicyTests");
         assert!(matches!(kind, PolicyFault::UnknownWord { .. }) && line == Some(2), "{line:?}");
         let (_, missing) = with("      at: 2026-01-31T12:00:00Z\n", "");

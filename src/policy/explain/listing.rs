@@ -29,6 +29,9 @@ pub struct ListedDocument {
     /// Images that it is not about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
+    /// The digests of which an image must have one; none where any counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<String>,
     /// The namespaces that it is limited to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub namespaces: Vec<String>,
@@ -89,8 +92,15 @@ impl Documents {
         });
         let exceptions = self.exceptions.iter().map(|exception| {
             let (expires, owner) = (exception.expires.to_string(), exception.owner.clone());
+            // What names no image is listed by its digests.
+            let images = match exception.is_of_every_name {
+                true => Vec::new(),
+                false => patterns(&exception.images),
+            };
+            let digests = exception.digests.iter().map(ToString::to_string).collect();
             ListedDocument {
-                images: patterns(&exception.images),
+                images,
+                digests,
                 exclude: patterns(&exception.exclude),
                 namespaces: namespaces(&exception.namespaces),
                 ..self.listed("Exception", &exception.head, Does::Except { expires, owner })
@@ -110,6 +120,7 @@ impl Documents {
             does,
             images: Vec::new(),
             exclude: Vec::new(),
+            digests: Vec::new(),
             namespaces: Vec::new(),
             replaces: replaced.map(|one| format!("{}:{}", one.file, one.line)).collect(),
         }

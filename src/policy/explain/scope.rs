@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::evidence::{Name, Pod};
-use crate::image::Repository;
+use crate::image::{Digest, Repository};
 use crate::policy::document::Documents;
 use crate::policy::sanitize::{bounded, escaped};
 use crate::policy::scope::cover::fits;
@@ -33,6 +33,8 @@ pub struct Patterns {
 pub(super) struct ScopePatterns {
     images: PatternList,
     exclude: PatternList,
+    /// The digests that it lists.
+    digests: Vec<Digest>,
 }
 
 /// One field that decided.
@@ -60,14 +62,20 @@ impl Documents {
     /// Their patterns, to explain what matches once they are a set.
     #[must_use]
     pub fn patterns(&self) -> Patterns {
-        let of = |images: &PatternList, exclude: &PatternList| ScopePatterns {
-            images: images.clone(),
-            exclude: exclude.clone(),
-        };
-        Patterns {
-            policies: self.documents.iter().map(|d| of(&d.images, &d.exclude)).collect(),
-            exceptions: self.exceptions.iter().map(|e| of(&e.images, &e.exclude)).collect(),
-        }
+        let policies = self.documents.iter().map(|document| ScopePatterns {
+            images: document.images.clone(),
+            exclude: document.exclude.clone(),
+            digests: Vec::new(),
+        });
+        let exceptions = self.exceptions.iter().map(|exception| ScopePatterns {
+            images: match exception.is_of_every_name {
+                true => PatternList::default(),
+                false => exception.images.clone(),
+            },
+            exclude: exception.exclude.clone(),
+            digests: exception.digests.clone(),
+        });
+        Patterns { policies: policies.collect(), exceptions: exceptions.collect() }
     }
 }
 
@@ -99,6 +107,7 @@ impl<'a> About<'a> {
     ) -> (bool, Vec<Deciding>) {
         let nothing = PatternList::default();
         let (images, exclude) = patterns.map_or((&nothing, &nothing), |p| (&p.images, &p.exclude));
+        let listed = patterns.map(|patterns| patterns.digests.as_slice()).unwrap_or_default();
         if self.repository.as_ref().is_some_and(Repository::is_reserved) {
             let said = "the host is the gate's own; no pattern is about it".to_owned();
             return (false, vec![Deciding { field: "spec.images".to_owned(), said }]);
@@ -113,7 +122,16 @@ impl<'a> About<'a> {
             by.iter_mut().for_each(|by| by.said = format!("takes it out: {}", by.said));
             return (false, by.into_iter().collect());
         }
+        if self.index.is_unlisted(number, self.digests) {
+            let said = match self.digests {
+                Some(_) => "lists other digests",
+                None => "lists digests, and the image's digest is not known here",
+            };
+            let deciding = Deciding { field: "spec.digests".to_owned(), said: said.to_owned() };
+            return (false, vec![deciding]);
+        }
         let mut by: Vec<Deciding> = self.first("spec.images", images, &text).into_iter().collect();
+        by.extend(self.listed(listed));
         let namespace = self.pod.namespace.as_ref().map(|namespace| format!("{namespace}/"));
         let selectors = self.index.selectors().of(number);
         if !self.inside.has(number) {
@@ -154,8 +172,8 @@ impl<'a> About<'a> {
         vec![Deciding { field, said }]
     }
 
-    /// What the fields say by which a document selects pods: each of them where it matches, and else
-    /// those that the pod does not meet.
+    /// What the fields say by which a document selects pods, and images by their labels: each of them where it matches, and else
+    /// those that are not met.
     fn selected(&self, selectors: &Selectors, matches: bool) -> Vec<Deciding> {
         let of = |field: SelectorField| {
             let said = selectors.of_field(field, &self.pod.traits);
@@ -164,8 +182,8 @@ impl<'a> About<'a> {
                 let written = bounded(escaped(&selectors.written(field)), LIST_SHOWN);
                 let said = match said {
                     Selection::Yes => written,
-                    Selection::No => format!("the pod does not meet {written}"),
-                    Selection::Unknown => format!("not known of the pod: {written}"),
+                    Selection::No => format!("the {} does not meet {written}", field.whose()),
+                    Selection::Unknown => format!("not known of the {}: {written}", field.whose()),
                 };
                 Deciding { field: format!("spec.{}", field.name()), said }
             })
@@ -194,6 +212,14 @@ impl<'a> About<'a> {
             by.said = format!("names another digest: {}", by.said);
         }
         Some(by)
+    }
+
+    /// The first digest that is the image's.
+    fn listed(&self, listed: &[Digest]) -> Option<Deciding> {
+        let is_it = |digest: &&Digest| self.digests.is_some_and(|own| own.contains(digest));
+        let (number, digest) = listed.iter().enumerate().find(|(_, digest)| is_it(digest))?;
+        let field = format!("spec.digests[{number}]");
+        Some(Deciding { field, said: digest.to_string() })
     }
 
     fn deciding(&self, field: &str, number: usize, pattern: &str) -> Deciding {

@@ -1,5 +1,5 @@
-//! Policies that demand something of pods that say so of themselves alone: a pod's author
-//! leaves them by not saying it.
+//! Policies that demand something of pods, or of images, that say so of themselves alone: their author
+//! leaves such a policy by not saying it.
 
 use super::note::note;
 use crate::policy::document::{Document, Documents};

@@ -385,7 +385,11 @@ fn digests(at: &At<'_>, reader: &mut Reader) -> Option<Demand> {
 }
 
 /// A list of digests, none twice.
-pub(super) fn digest_list(at: &At<'_>, what: &'static str, reader: &mut Reader) -> Vec<Digest> {
+pub(in crate::policy) fn digest_list(
+    at: &At<'_>,
+    what: &'static str,
+    reader: &mut Reader,
+) -> Vec<Digest> {
     let mut digests = Vec::new();
     for (at, text) in reader.texts(at, what, DIGESTS_MAX) {
         match Digest::parse(text) {

@@ -19,7 +19,7 @@ pub(super) fn image_policy() -> Value {
         vec![("digests", set(digest()), "Digests of indexes or of platform manifests.")],
     );
     let mut fields = selecting();
-    fields.extend(by_authors(notes(), notes(), set(text_like("^[A-Za-z0-9._*-]*$"))));
+    fields.extend(by_authors(notes, set(text_like("^[A-Za-z0-9._*-]*$"))));
     fields.extend([
         (
             "action",
@@ -65,15 +65,25 @@ pub(super) fn image_policy() -> Value {
 
 /// `spec` of an `Exception`.
 pub(super) fn exception() -> Value {
-    let never = || json!({"not": {}});
+    fn never() -> Value {
+        json!({"not": {}})
+    }
     let mut fields = selecting();
-    fields.extend(by_authors(never(), never(), never()));
+    fields.extend(by_authors(never, never()));
     fields.extend([
+        (
+            "digests",
+            set(digest()),
+            "The image has one of these digests, and one of the names in images where there are any.",
+        ),
         ("expires", moment(), "When it ends: 2026-02-15T00:00:00Z."),
         ("owner", line(), "Who answers for it."),
         ("reason", line(), "Why the images may run without proof; one line."),
     ]);
-    map(exceptions::SPEC, &["images", "expires", "owner", "reason"], fields)
+    with(
+        map(exceptions::SPEC, &["expires", "owner", "reason"], fields),
+        json!({"anyOf": [{"required": ["images"]}, {"required": ["digests"]}]}),
+    )
 }
 
 /// The fields that say which images, namespaces and uses a document is about.
@@ -97,23 +107,30 @@ fn selecting() -> Vec<Field> {
     ]
 }
 
-/// The fields by which an `ImagePolicy` selects pods, and nothing that admits without proof can.
-fn by_authors(labels: Value, annotations: Value, handlers: Value) -> [Field; 3] {
+/// The fields by which an `ImagePolicy` selects what authors of pods and images write, and nothing that
+/// admits without proof can.
+fn by_authors(notes: fn() -> Value, handlers: Value) -> [Field; 4] {
     [
         (
             "podLabels",
-            labels,
+            notes(),
             "Labels that the pod has, all of them; its author writes them. Not in an Exception.",
         ),
         (
             "podAnnotations",
-            annotations,
+            notes(),
             "Annotations that the pod has, all of them; its author writes them. Not in an Exception.",
         ),
         (
             "runtimeHandlers",
             handlers,
             "Runtime handlers of RuntimeClasses; \"\" is the default one. Not in an Exception.",
+        ),
+        (
+            "imageLabels",
+            notes(),
+            "Labels that the image's config has, all of them; the image's author writes them. Not in \
+             an Exception.",
         ),
     ]
 }

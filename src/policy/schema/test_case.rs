@@ -17,6 +17,7 @@ pub(super) fn policy_test() -> Value {
         ("namespace", json!({"type": "string"}), "The pod's namespace; not known when left out."),
         ("podLabels", notes(), "All labels of the pod; {} for none, not known when left out."),
         ("podAnnotations", notes(), "All annotations of the pod; {} for none."),
+        ("imageLabels", notes(), "All labels of the image's config; {} for none."),
         (
             "runtimeHandler",
             json!({"type": "string"}),

@@ -31,6 +31,13 @@ impl DocumentSet {
         }
     }
 
+    /// Takes a document away.
+    pub(in crate::policy) fn take(&mut self, number: usize) {
+        if let Some(word) = self.words.get_mut(number / BITS) {
+            *word &= !(1 << (number % BITS));
+        }
+    }
+
     /// Whether it has this document.
     pub(in crate::policy) fn has(&self, number: usize) -> bool {
         self.words.get(number / BITS).is_some_and(|word| word & (1 << (number % BITS)) != 0)

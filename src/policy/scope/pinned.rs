@@ -1,6 +1,8 @@
 //! [`ImagePattern`]: an entry of `images` or `exclude`, a pattern of repositories or one repository
 //! with a digest; and [`Pins`], the latter of a set's documents.
 //!
+//! [`DigestLists`] are the digests that documents list beside or in place of names.
+//!
 //! An image is the one that a digest names when what its name points at has it, or the platform
 //! manifest under that. A digest that is not known is neither: [`Digests`] is none then.
 
@@ -28,6 +30,14 @@ pub(in crate::policy) struct ImagePattern {
 /// The entries of documents that name a digest, by repository.
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Pins(BTreeMap<String, Vec<(String, usize)>>);
+
+/// The digests that documents list, whatever the image's name. Each of these documents lets through
+/// without proof.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct DigestLists {
+    listing: DocumentSet,
+    by_digest: BTreeMap<Digest, Vec<usize>>,
+}
 
 impl ImagePattern {
     /// Parses an entry as it stands in a document.
@@ -97,9 +107,10 @@ impl Pins {
         pins
     }
 
-    /// Whether a document names a digest of this repository.
-    pub(in crate::policy) fn has(&self, repository: &Repository) -> bool {
-        !self.0.is_empty() && self.0.contains_key(&as_entry(repository))
+    /// The documents that name a digest of this repository, by number.
+    pub(in crate::policy) fn about(&self, repository: &Repository) -> impl Iterator<Item = usize> {
+        let found = if self.0.is_empty() { None } else { self.0.get(&as_entry(repository)) };
+        found.into_iter().flatten().map(|(_, number)| *number)
     }
 
     /// Adds the documents that name one of these digests; where they are not known those of this
@@ -119,5 +130,37 @@ impl Pins {
                 found.insert(*number);
             }
         }
+    }
+}
+
+impl DigestLists {
+    /// Of documents, in the order of their numbers.
+    pub(in crate::policy) fn new<'l>(lists: impl ExactSizeIterator<Item = &'l [Digest]>) -> Self {
+        let mut all = Self { listing: DocumentSet::none_of(lists.len()), ..Self::default() };
+        for (number, list) in lists.enumerate() {
+            for digest in list {
+                all.listing.insert(number);
+                all.by_digest.entry(digest.clone()).or_default().push(number);
+            }
+        }
+        all
+    }
+
+    /// The documents that list it, by number.
+    pub(in crate::policy) fn of(&self, digest: &Digest) -> impl Iterator<Item = usize> {
+        self.by_digest.get(digest).into_iter().flatten().copied()
+    }
+
+    /// Takes away the documents that list digests and none of these; where they are not known every
+    /// one that lists some.
+    pub(in crate::policy) fn keep(&self, digests: Digests<'_>, found: &mut DocumentSet) {
+        if !found.meets(&self.listing) {
+            return;
+        }
+        let mut unlisted = self.listing.clone();
+        for number in digests.into_iter().flatten().flat_map(|digest| self.of(digest)) {
+            unlisted.take(number);
+        }
+        found.remove(&unlisted);
     }
 }

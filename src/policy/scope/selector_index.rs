@@ -23,14 +23,18 @@ pub(in crate::policy) struct SelectorIndex {
     of_use: [DocumentSet; 3],
     /// Those that are about some uses alone.
     of_some_use: DocumentSet,
-    /// Those that go by nothing that a pod's author writes.
+    /// Those that go by nothing that the author of a pod or of an image writes.
     of_every_author: DocumentSet,
     labels: Anchors,
     annotations: Anchors,
+    image_labels: Anchors,
     handlers: Values,
     /// The keys that documents look for, each once.
     label_keys: Box<[String]>,
     annotation_keys: Box<[String]>,
+    image_label_keys: Box<[String]>,
+    /// Those that go by labels of the image.
+    by_image_labels: DocumentSet,
     /// Whether some document goes by what a pod's author writes, and whether by the handler.
     goes_by: (bool, bool),
     documents: usize,
@@ -112,8 +116,10 @@ impl SelectorIndex {
             ),
             label_keys: keys(documents.iter().flat_map(|(one, _)| &one.labels)),
             annotation_keys: keys(documents.iter().flat_map(|(one, _)| &one.annotations)),
+            image_label_keys: keys(documents.iter().flat_map(|(one, _)| &one.image_labels)),
+            by_image_labels: is(&|one, _| one.has(SelectorField::ImageLabels)),
             goes_by: (
-                documents.iter().any(|(one, _)| one.written_by_authors().is_some()),
+                documents.iter().any(|(one, _)| one.goes_by_pods()),
                 documents.iter().any(|(one, _)| one.has(SelectorField::Handlers)),
             ),
             documents: count,
@@ -133,6 +139,8 @@ impl SelectorIndex {
             self.labels.0.entry(label.key.clone()).or_default().add(&label.value, number);
         } else if let Some(note) = selectors.annotations.first() {
             self.annotations.0.entry(note.key.clone()).or_default().add(&note.value, number);
+        } else if let Some(label) = selectors.image_labels.first() {
+            self.image_labels.0.entry(label.key.clone()).or_default().add(&label.value, number);
         } else {
             selectors.handlers.iter().for_each(|handler| self.handlers.add(handler, number));
         }
@@ -144,7 +152,7 @@ impl SelectorIndex {
     }
 
     /// Whether some document goes by what a pod's author writes.
-    pub(in crate::policy) fn goes_by_authors(&self) -> bool {
+    pub(in crate::policy) fn goes_by_pods(&self) -> bool {
         self.goes_by.0
     }
 
@@ -161,6 +169,16 @@ impl SelectorIndex {
     /// The keys of annotations that documents look for.
     pub(in crate::policy) fn annotation_keys(&self) -> impl Iterator<Item = &str> {
         self.annotation_keys.iter().map(String::as_str)
+    }
+
+    /// The keys of labels of images that documents look for.
+    pub(in crate::policy) fn image_label_keys(&self) -> impl Iterator<Item = &str> {
+        self.image_label_keys.iter().map(String::as_str)
+    }
+
+    /// The documents that go by labels of the image.
+    pub(in crate::policy) fn by_image_labels(&self) -> &DocumentSet {
+        &self.by_image_labels
     }
 
     /// Takes away the documents that exclude the pod's namespace; where that is not known, those that
@@ -210,11 +228,12 @@ impl SelectorIndex {
         }
     }
 
-    /// The documents that go by what a pod's author writes and may match.
+    /// The documents that go by what the author of a pod or of an image writes and may match.
     fn candidates(&self, traits: &Traits) -> BTreeSet<usize> {
         let mut found = BTreeSet::new();
         self.labels.candidates(&traits.labels, &mut found);
         self.annotations.candidates(&traits.annotations, &mut found);
+        self.image_labels.candidates(&traits.image_labels, &mut found);
         match &traits.handler {
             Some(handler) => found.extend(self.handlers.of(handler)),
             None => found.extend(&self.handlers.all),

@@ -1,7 +1,7 @@
 //! [`Selectors`]: what one document goes by besides images and namespaces: labels and annotations of
-//! the pod, its runtime handler, and what an image is for.
+//! the pod, its runtime handler, what an image is for, and the labels of the image's config.
 //!
-//! What is not known of a pod is not absent: [`Selection::Unknown`] is neither yes nor no, and who asks
+//! What is not known of a pod or an image is not absent: [`Selection::Unknown`] is neither yes nor no, and who asks
 //! takes it for a match where the document demands, and for none where it lets through.
 
 use std::collections::BTreeSet;
@@ -22,6 +22,8 @@ pub(in crate::policy) struct Selectors {
     pub(in crate::policy) handlers: Vec<TextPattern>,
     /// What images are for, any of them; empty for every use.
     pub(in crate::policy) uses: BTreeSet<ImageUse>,
+    /// Labels that the image's config must have, all of them.
+    pub(in crate::policy) image_labels: Vec<NoteSelector>,
 }
 
 /// One label or annotation with the value that it must have.
@@ -35,22 +37,23 @@ pub(in crate::policy) struct NoteSelector {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::policy) struct TextPattern(String);
 
-/// What a selector says of a pod.
+/// What a selector says of a pod and its image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::policy) enum Selection {
     Yes,
     No,
-    /// What it goes by is not known of the pod.
+    /// What it goes by is not known.
     Unknown,
 }
 
-/// The fields of documents by which pods are selected.
+/// The fields of documents by which pods are selected, and images by their labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::policy) enum SelectorField {
     Labels,
     Annotations,
     Handlers,
     Uses,
+    ImageLabels,
 }
 
 impl TextPattern {
@@ -118,8 +121,11 @@ impl Selection {
 }
 
 impl SelectorField {
-    pub(in crate::policy) const ALL: [Self; 4] =
-        [Self::Uses, Self::Labels, Self::Annotations, Self::Handlers];
+    pub(in crate::policy) const ALL: [Self; 5] =
+        [Self::Uses, Self::Labels, Self::Annotations, Self::Handlers, Self::ImageLabels];
+    /// Those that say what a pod's author writes.
+    pub(in crate::policy) const OF_PODS: [Self; 3] =
+        [Self::Labels, Self::Annotations, Self::Handlers];
 
     /// Its name in `spec`.
     pub(in crate::policy) const fn name(self) -> &'static str {
@@ -128,26 +134,40 @@ impl SelectorField {
             Self::Annotations => "podAnnotations",
             Self::Handlers => "runtimeHandlers",
             Self::Uses => "kinds",
+            Self::ImageLabels => "imageLabels",
+        }
+    }
+
+    /// What meets it or does not.
+    pub(in crate::policy) const fn whose(self) -> &'static str {
+        match self {
+            Self::Labels | Self::Annotations | Self::Handlers | Self::Uses => "pod",
+            Self::ImageLabels => "image",
         }
     }
 }
 
 impl Selectors {
-    /// Whether the document is about every pod and every use of its images.
+    /// Whether the document is about every pod, and about its images whatever they are for and say.
     pub(in crate::policy) fn is_empty(&self) -> bool {
-        let Self { exclude_namespaces, labels, annotations, handlers, uses } = self;
+        let Self { exclude_namespaces, labels, annotations, handlers, uses, image_labels } = self;
         exclude_namespaces.is_empty()
             && labels.is_empty()
             && annotations.is_empty()
             && handlers.is_empty()
             && uses.is_empty()
+            && image_labels.is_empty()
     }
 
-    /// Whether it goes by what a pod's author writes, and by which field first.
+    /// Whether it goes by what the author of a pod or of an image writes, and by which field first.
     pub(in crate::policy) fn written_by_authors(&self) -> Option<SelectorField> {
-        [SelectorField::Labels, SelectorField::Annotations, SelectorField::Handlers]
-            .into_iter()
-            .find(|field| self.has(*field))
+        let mut fields = SelectorField::OF_PODS.into_iter().chain([SelectorField::ImageLabels]);
+        fields.find(|field| self.has(*field))
+    }
+
+    /// Whether it goes by what a pod's author writes.
+    pub(in crate::policy) fn goes_by_pods(&self) -> bool {
+        SelectorField::OF_PODS.into_iter().any(|field| self.has(field))
     }
 
     /// Whether it goes by this field.
@@ -157,10 +177,11 @@ impl Selectors {
             SelectorField::Annotations => !self.annotations.is_empty(),
             SelectorField::Handlers => !self.handlers.is_empty(),
             SelectorField::Uses => !self.uses.is_empty(),
+            SelectorField::ImageLabels => !self.image_labels.is_empty(),
         }
     }
 
-    /// What all of its fields say of a pod, but the namespaces.
+    /// What all of its fields say of a pod and its image, but the namespaces.
     pub(in crate::policy) fn says(&self, traits: &Traits) -> Selection {
         SelectorField::ALL
             .into_iter()
@@ -179,6 +200,7 @@ impl Selectors {
         match field {
             SelectorField::Labels => notes(&self.labels, &traits.labels),
             SelectorField::Annotations => notes(&self.annotations, &traits.annotations),
+            SelectorField::ImageLabels => notes(&self.image_labels, &traits.image_labels),
             SelectorField::Handlers if self.handlers.is_empty() => Selection::Yes,
             SelectorField::Handlers => {
                 traits.handler.as_ref().map_or(Selection::Unknown, |handler| {
@@ -202,6 +224,7 @@ impl Selectors {
         match field {
             SelectorField::Labels => notes(&self.labels),
             SelectorField::Annotations => notes(&self.annotations),
+            SelectorField::ImageLabels => notes(&self.image_labels),
             SelectorField::Handlers => {
                 let one = |handler: &TextPattern| match handler.as_str() {
                     "" => "\"\"".to_owned(),

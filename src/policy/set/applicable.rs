@@ -5,12 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::evidence::{Name, Pod};
-use crate::image::Repository;
+use crate::image::{Digest, Repository};
 
 use crate::policy::scope::automaton::Automaton;
 use crate::policy::scope::document_set::DocumentSet;
 use crate::policy::scope::pattern::PatternList;
-use crate::policy::scope::pinned::{Digests, Pins};
+use crate::policy::scope::pinned::{DigestLists, Digests, Pins};
 use crate::policy::scope::regional::{HostScope, is_of_no_region};
 use crate::policy::scope::selector_index::SelectorIndex;
 use crate::policy::scope::selectors::Selectors;
@@ -43,14 +43,16 @@ pub struct OtherNamespaces {
     pub namespace: Option<String>,
 }
 
-/// A policy whose patterns match an image's name, and that is about other pods, or other uses of the
-/// image.
+/// A policy whose patterns match an image's name, and that is about other pods, other uses of the
+/// image, or images with other labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherPods {
     /// Its name.
     pub policy: String,
-    /// The field that the pod does not meet: `podLabels`.
+    /// The field that is not met: `podLabels`.
     pub field: &'static str,
+    /// What does not meet it: the pod, or the image.
+    pub whose: &'static str,
     /// What stands there, bounded.
     pub wants: String,
 }
@@ -60,7 +62,8 @@ pub struct OtherPods {
 pub enum Elsewhere {
     /// In another namespace.
     Namespaces(OtherNamespaces),
-    /// With other labels, annotations or another handler, or for another use of the image.
+    /// With other labels, annotations or another handler, for another use of the image, or of an image
+    /// with other labels.
     Pods(OtherPods),
 }
 
@@ -69,6 +72,8 @@ pub enum Elsewhere {
 pub(in crate::policy) struct Scope {
     pub(in crate::policy) images: PatternList,
     pub(in crate::policy) exclude: PatternList,
+    /// The digests of which the image must have one, of what lets through without proof; empty: any.
+    pub(in crate::policy) digests: Vec<Digest>,
     /// Empty: every namespace.
     pub(in crate::policy) namespaces: PatternList,
     /// What its images leave open of their hosts.
@@ -87,6 +92,8 @@ pub(in crate::policy) struct Index {
     /// The images that documents name by digest, and those that they take out.
     pinned: Pins,
     unpinned: Pins,
+    /// The digests that documents list whatever the name.
+    digests: DigestLists,
     namespaces: Automaton,
     /// The documents that name no namespace: they are about all.
     everywhere: DocumentSet,
@@ -178,9 +185,9 @@ impl fmt::Display for Elsewhere {
                     ),
                 }
             }
-            Self::Pods(OtherPods { policy, field, wants }) => write!(
+            Self::Pods(OtherPods { policy, field, whose, wants }) => write!(
                 f,
-                "policy \"{policy}\" matches the name, but the pod does not meet its \
+                "policy \"{policy}\" matches the name, but the {whose} does not meet its \
                  spec.{field} ({wants})"
             ),
         }
@@ -199,6 +206,7 @@ impl Index {
         let regional = is(|scope| scope.is_permissive && scope.hosts != HostScope::Literal);
         let pinned = Pins::new(scopes.iter().map(|scope| &scope.images));
         let unpinned = Pins::new(scopes.iter().map(|scope| &scope.exclude));
+        let digests = DigestLists::new(scopes.iter().map(|scope| scope.digests.as_slice()));
         let (mut images, mut exclude, mut namespaces) = (Vec::new(), Vec::new(), Vec::new());
         let mut selectors = Vec::new();
         for scope in scopes {
@@ -212,6 +220,7 @@ impl Index {
             exclude: Automaton::new(exclude.into_iter()),
             pinned,
             unpinned,
+            digests,
             namespaces: Automaton::new(namespaces.into_iter()),
             everywhere,
             enforcing,
@@ -269,9 +278,25 @@ impl Index {
         }
     }
 
-    /// Whether a document names an image of this name by its digest.
-    pub(in crate::policy) fn has_pinned(&self, name: &Name) -> bool {
-        name.repository().is_some_and(|folded| self.pinned.has(&folded))
+    /// The documents that name an image of this name by its digest, by number.
+    pub(in crate::policy) fn pinned(&self, name: &Name) -> impl Iterator<Item = usize> {
+        name.repository()
+            .into_iter()
+            .flat_map(|folded| self.pinned.about(&folded).collect::<Vec<_>>())
+    }
+
+    /// The documents that list this digest whatever the name, by number.
+    pub(in crate::policy) fn listing_digest(&self, digest: &Digest) -> impl Iterator<Item = usize> {
+        self.digests.of(digest)
+    }
+
+    /// Whether the document of this number lists digests, and none of these; none where they are not
+    /// known.
+    pub(in crate::policy) fn is_unlisted(&self, number: usize, digests: Digests<'_>) -> bool {
+        let mut one = DocumentSet::none_of(self.documents);
+        one.insert(number);
+        self.digests.keep(digests, &mut one);
+        one.is_empty()
     }
 
     fn listing(&self, folded: &Repository, digests: Digests<'_>) -> DocumentSet {
@@ -307,6 +332,7 @@ impl Index {
         let mut found = self.listing(&folded, digests);
         if !found.is_empty() {
             found.remove(&self.excluding(&folded, digests));
+            self.digests.keep(digests, &mut found);
         }
         found
     }

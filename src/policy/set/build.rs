@@ -147,6 +147,7 @@ fn scope(document: &mut Document) -> Scope {
         is_permissive: document.is_permissive(),
         images: std::mem::take(&mut document.images),
         exclude: std::mem::take(&mut document.exclude),
+        digests: Vec::new(),
         namespaces: document.namespaces.clone(),
         hosts: document.hosts,
         selectors: std::mem::take(&mut document.selectors),

@@ -71,6 +71,7 @@ fn by_pattern(exceptions: &[Exception]) -> BTreeMap<Vec<u8>, Vec<usize>> {
     let mut found: BTreeMap<Vec<u8>, Vec<usize>> = BTreeMap::new();
     for (number, exception) in exceptions.iter().enumerate() {
         if exception.exclude.is_empty()
+            && exception.digests.is_empty()
             && exception.namespaces.is_empty()
             && exception.selectors.is_empty()
             && exception.hosts == HostScope::Literal

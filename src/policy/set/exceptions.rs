@@ -41,6 +41,21 @@ pub struct ExceptionUsed {
     pub refusal: String,
 }
 
+/// How many exceptions stand how at a time, and when the first that counts ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ExceptionEnds {
+    /// Those that count, and end in more than seven days.
+    pub in_force: usize,
+    /// Those that count, and end within seven days.
+    pub ends_soon: usize,
+    /// Those that have ended.
+    pub ended: usize,
+    /// Those that end later than they may, and do not count.
+    pub too_long: usize,
+    /// The first end of those that count; none where none does.
+    pub first: Option<Timestamp>,
+}
+
 /// What there is to say of an exception at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExceptionNotice {
@@ -56,6 +71,7 @@ impl Exceptions {
         let scopes = documents.iter_mut().map(|exception| Scope {
             images: std::mem::take(&mut exception.images),
             exclude: std::mem::take(&mut exception.exclude),
+            digests: std::mem::take(&mut exception.digests),
             namespaces: exception.namespaces.clone(),
             hosts: exception.hosts,
             selectors: std::mem::take(&mut exception.selectors),
@@ -124,6 +140,34 @@ impl Exceptions {
             ExceptionStanding::InForce | ExceptionStanding::EndsSoon => true,
             ExceptionStanding::Ended | ExceptionStanding::TooLong => false,
         }
+    }
+
+    /// Whether one that counts at this time names an image of this name by its digest, or lists the
+    /// digest that the name has.
+    pub(in crate::policy) fn names_digest_of(&self, name: &Name, now: Timestamp) -> bool {
+        let own = match name {
+            Name::Known(reference) => reference.digest(),
+            Name::Unknown => None,
+        };
+        let listing = own.into_iter().flat_map(|digest| self.index.listing_digest(digest));
+        self.index.pinned(name).chain(listing).any(|number| self.counts_now(number, now))
+    }
+
+    /// How they stand at this time.
+    pub(in crate::policy) fn ends(&self, now: Timestamp) -> ExceptionEnds {
+        let mut ends = ExceptionEnds::default();
+        for exception in &self.documents {
+            let count = match standing(exception.expires, now, self.span) {
+                ExceptionStanding::InForce => &mut ends.in_force,
+                ExceptionStanding::EndsSoon => &mut ends.ends_soon,
+                ExceptionStanding::Ended => &mut ends.ended,
+                ExceptionStanding::TooLong => &mut ends.too_long,
+            };
+            *count += 1;
+        }
+        let counting = self.documents.iter().filter(|exception| self.counts(exception, now));
+        ends.first = counting.map(|exception| exception.expires).min();
+        ends
     }
 
     /// What there is to say of them at this time.

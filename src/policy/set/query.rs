@@ -5,9 +5,9 @@ use jiff::Timestamp;
 
 use super::PolicySet;
 use super::applicable::{Applicable, Elsewhere, OtherNamespaces, OtherPods};
-use super::exceptions::ExceptionNotice;
+use super::exceptions::{ExceptionEnds, ExceptionNotice};
 use super::kinds::{DocumentKinds, Plan};
-use crate::evidence::{Name, Pod};
+use crate::evidence::{Name, NoteValue, Notes, Pod};
 use crate::policy::document::deny_entry::DenyEntry;
 use crate::policy::document::head::ListHead;
 use crate::policy::sanitize::{bounded, escaped};
@@ -65,17 +65,24 @@ impl PolicySet {
         !applicable.demands() && !self.is_excepted(applicable, now)
     }
 
-    /// Whether a document names an image of this name by its digest: then none that matches before
-    /// the digest is known does not say that none will.
+    /// Whether a document that counts at this time names an image of this name by its digest, or the
+    /// digest that the name has: then none that matches before the digest is known does not say that
+    /// none will.
     #[must_use]
-    pub fn names_digest_of(&self, name: &Name) -> bool {
-        self.index.has_pinned(name) || self.exceptions.index().has_pinned(name)
+    pub fn names_digest_of(&self, name: &Name, now: Timestamp) -> bool {
+        self.index.pinned(name).next().is_some() || self.exceptions.names_digest_of(name, now)
     }
 
     /// What there is to say of the exceptions at this time: which end soon, and which admit nothing.
     #[must_use]
     pub fn exception_notices(&self, now: Timestamp) -> Vec<ExceptionNotice> {
         self.exceptions.notices(now)
+    }
+
+    /// How the exceptions stand at this time, and when the first that counts ends.
+    #[must_use]
+    pub fn exception_ends(&self, now: Timestamp) -> ExceptionEnds {
+        self.exceptions.ends(now)
     }
 
     /// How many exceptions there are.
@@ -97,7 +104,8 @@ impl PolicySet {
         if self.index.inside(pod).has(number) {
             let (field, selectors) = self.unmet(number, pod)?;
             let wants = bounded(escaped(&selectors.written(field)), SELECTOR_SHOWN);
-            return Some(Elsewhere::Pods(OtherPods { policy, field: field.name(), wants }));
+            let (field, whose) = (field.name(), field.whose());
+            return Some(Elsewhere::Pods(OtherPods { policy, field, whose, wants }));
         }
         let namespace = pod.namespace.as_deref();
         let written = document
@@ -159,7 +167,7 @@ impl PolicySet {
     /// the runtime knows of it is worth a question.
     #[must_use]
     pub fn goes_by_pods(&self) -> bool {
-        self.index.selectors().goes_by_authors()
+        self.index.selectors().goes_by_pods()
     }
 
     /// Whether some document goes by the runtime handler of a pod.
@@ -168,12 +176,41 @@ impl PolicySet {
         self.index.selectors().goes_by_handlers()
     }
 
-    /// As much of a pod as the documents go by: what a verdict on it is remembered with, to be judged
+    /// Whether some of these documents goes by labels of the image: then its config is worth a
+    /// question. While they are not known, all that do are among those that match, since none of them
+    /// lets through without proof.
+    #[must_use]
+    pub fn goes_by_image_labels(&self, applicable: &Applicable) -> bool {
+        let by_labels = self.index.selectors().by_image_labels();
+        self.made(applicable) && applicable.documents().meets(by_labels)
+    }
+
+    /// Whether some document goes by labels of images.
+    #[must_use]
+    pub fn looks_at_image_labels(&self) -> bool {
+        !self.index.selectors().by_image_labels().is_empty()
+    }
+
+    /// Of an image's labels those that documents look for.
+    #[must_use]
+    pub fn seen_of_image(&self, labels: &Notes) -> Notes {
+        labels.only(self.index.selectors().image_label_keys())
+    }
+
+    /// Whether everything is known that documents look for in an image's labels.
+    #[must_use]
+    pub fn is_seen_of_image(&self, labels: &Notes) -> bool {
+        let mut keys = self.index.selectors().image_label_keys();
+        keys.all(|key| labels.get(key) != NoteValue::Unknown)
+    }
+
+    /// As much of a pod, and of the image that it wants, as the documents go by: what a verdict on it is remembered with, to be judged
     /// again under documents that may go by more. That is then not known of it.
     #[must_use]
     pub fn seen_of(&self, pod: &Pod) -> Pod {
         let selectors = self.index.selectors();
-        let traits = pod.traits.only(selectors.label_keys(), selectors.annotation_keys());
+        let (labels, annotations) = (selectors.label_keys(), selectors.annotation_keys());
+        let traits = pod.traits.only(labels, annotations, selectors.image_label_keys());
         Pod { namespace: pod.namespace.clone(), name: None, uid: None, traits }
     }
 }

@@ -44,8 +44,8 @@ pub enum Advice {
         exclude: String,
     },
     /// A policy that demands something of pods with a label, an annotation or a runtime handler
-    /// alone, of images that no other policy demands anything of: a pod's author leaves it by not
-    /// writing that.
+    /// alone, or of images with a label, of images that no other policy demands anything of: the
+    /// author of the pod or of the image leaves it by not writing that.
     LeftByAuthors {
         /// The field.
         field: &'static str,
@@ -78,6 +78,11 @@ pub enum Advice {
     ExceptionEnded {
         /// When.
         end: jiff::Timestamp,
+    },
+    /// A digest that an exception lists and a deny list denies: nothing admits it.
+    ExceptionDenied {
+        /// The deny list.
+        by: String,
     },
     /// An exception that ends later than it may, and admits nothing.
     ExceptionTooLong {
@@ -117,6 +122,7 @@ impl Advice {
             Self::ExceptionEndsSoon { .. } => "exception-ends-soon",
             Self::ExceptionEnded { .. } => "exception-ended",
             Self::ExceptionTooLong { .. } => "exception-too-long",
+            Self::ExceptionDenied { .. } => "exception-denied",
         }
     }
 
@@ -178,6 +184,12 @@ impl fmt::Display for Advice {
             Self::ExceptionEnded { end } => {
                 write!(f, "the exception ended at {end} and admits nothing: remove it, or renew it")
             }
+            Self::ExceptionDenied { by } => write!(
+                f,
+                "does nothing: deny list \"{}\" denies this digest, and no exception admits what is \
+                 denied",
+                escaped(by)
+            ),
             Self::ExceptionTooLong { days } => write!(
                 f,
                 "the exception ends more than {days} days ahead (policy.max_exception_days), and \
@@ -206,9 +218,10 @@ impl Advice {
             ),
             Self::LeftByAuthors { field } => write!(
                 f,
-                "a pod's author can leave this policy by not writing what {field} names, and no \
-                 policy without podLabels, podAnnotations and runtimeHandlers demands anything of \
-                 these images: add one, or select by images and namespaces"
+                "{} author can leave this policy by not writing what {field} names, and no policy \
+                 without podLabels, podAnnotations, runtimeHandlers and imageLabels demands anything \
+                 of these images: add one, or select by images and namespaces",
+                if *field == "imageLabels" { "an image's" } else { "a pod's" }
             ),
             Self::DeadExclude => f.write_str(
                 "excludes nothing: no name that it matches is matched by images; correct or remove \

@@ -1,20 +1,26 @@
-//! [`SelectorFault`]: what can be wrong with the fields by which a document selects pods.
+//! [`SelectorFault`]: what can be wrong with the fields by which a document selects pods, and images
+//! by their labels.
 
 use std::fmt;
 
 use crate::policy::sanitize::escaped;
 
-/// What can be wrong with `podLabels`, `podAnnotations`, `runtimeHandlers` and `kinds`.
+/// What can be wrong with `podLabels`, `podAnnotations`, `runtimeHandlers`, `imageLabels` and `kinds`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SelectorFault {
-    /// A document that lets images through without proof goes by what a pod's author writes: every
-    /// author could write it.
+    /// A document that lets images through without proof goes by what the author of a pod or of an
+    /// image writes: every author could write it.
     WrittenByAuthors {
         /// The field.
         field: &'static str,
     },
     /// Not the key of a label or an annotation.
     Key {
+        /// As written.
+        got: String,
+    },
+    /// Not the key of an image's label.
+    ImageKey {
         /// As written.
         got: String,
     },
@@ -36,7 +42,7 @@ impl SelectorFault {
     pub fn code(&self) -> &'static str {
         match self {
             Self::WrittenByAuthors { .. } => "written-by-authors",
-            Self::Key { .. } => "selector-key",
+            Self::Key { .. } | Self::ImageKey { .. } => "selector-key",
             Self::Value { .. } => "selector-value",
             Self::UntoldUse { .. } => "untold-kind",
         }
@@ -46,28 +52,37 @@ impl SelectorFault {
 impl fmt::Display for SelectorFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WrittenByAuthors { field } => write!(
-                f,
-                "a document that admits without proof (warn, insecureAcceptAnything, an Exception) \
-                 cannot select by {field}: the author of any pod can write that; select by images \
-                 and namespaces"
-            ),
+            Self::WrittenByAuthors { field } => {
+                let whose = if *field == "imageLabels" { "image" } else { "pod" };
+                write!(
+                    f,
+                    "a document that admits without proof (warn, insecureAcceptAnything, an \
+                     Exception) cannot select by {field}: the author of any {whose} can write that; \
+                     select by images and namespaces"
+                )
+            }
             Self::Key { got } => write!(
                 f,
                 "\"{}\" is no key of a label or an annotation: [prefix/]name, with at most 63 \
                  letters, digits, -, _ and . in the name",
                 escaped(got)
             ),
+            Self::ImageKey { got } => write!(
+                f,
+                "\"{}\" is no key of an image's label: printable ASCII without spaces and *, at most \
+                 317 bytes",
+                escaped(got)
+            ),
             Self::Value { got } => write!(
                 f,
-                "no label, annotation or runtime handler of a pod can be \"{}\"; * stands for any \
+                "no label, annotation or runtime handler can be \"{}\"; * stands for any \
                  text",
                 escaped(got)
             ),
             Self::UntoldUse { got } => write!(
                 f,
-                "a kubelet does not tell the runtime which containers are \"{}\"s; write container, \
-                 which all of them are",
+                "\"{}\" is no kind: a kubelet does not tell the runtime which containers are init \
+                 containers or ephemeral ones; write container, which all of them are",
                 escaped(got)
             ),
         }

@@ -8,8 +8,8 @@ use super::support::{
 };
 use crate::evidence::{Name, Pod, Subject};
 use crate::policy::{
-    Case, Documents, ExceptionNotice, Permit, PolicyFault, PolicyFile, PolicySet, Reason,
-    Unmatched, Verdict,
+    Case, Documents, ExceptionEnds, ExceptionNotice, Permit, PolicyFault, PolicyFile, PolicySet,
+    Reason, Unmatched, Verdict,
 };
 use crate::verify::VerificationCache;
 
@@ -40,8 +40,9 @@ fn excepted(verdict: Verdict) -> Permit {
     permit
 }
 
+/// Attack E7: an exception that somebody forgot.
 #[test]
-fn an_exception_counts_until_its_end_and_says_so() {
+fn attack_e7_an_exception_counts_until_its_end_and_says_so() {
     let key = Signer::new();
     let set = set(&(policy(BUILD) + &exception(", namespaces: [prod]")), &[("build.pub", &key)]);
     let image = subject(IMAGE, &digest("image"));
@@ -117,6 +118,13 @@ fn an_exception_that_has_ended_loads_and_is_told_of() {
     assert!(matches!(notices("2026-01-26T00:00:00Z")[..], [ExceptionNotice::EndsSoon(_)]));
     assert!(matches!(notices(ENDS)[..], [ExceptionNotice::NotInForce(_)]));
     assert!(matches!(notices("2025-10-01T00:00:00Z")[..], [ExceptionNotice::NotInForce(_)]));
+    let ends = |now: &str| set.exception_ends(now.parse().unwrap());
+    let end = Some(ENDS.parse().unwrap());
+    let none = ExceptionEnds::default();
+    assert_eq!(ends("2026-01-01T00:00:00Z"), ExceptionEnds { in_force: 1, first: end, ..none });
+    assert_eq!(ends("2026-01-26T00:00:00Z"), ExceptionEnds { ends_soon: 1, first: end, ..none });
+    assert_eq!(ends(ENDS), ExceptionEnds { ended: 1, ..none }, "none that counts ends");
+    assert_eq!(ends("2025-10-01T00:00:00Z"), ExceptionEnds { too_long: 1, ..none });
     let generation = set.generation().to_owned();
     let longer = set.with_exception_span(jiff::SignedDuration::from_hours(24 * 365));
     assert_eq!(longer.exception_notices("2025-10-01T00:00:00Z".parse().unwrap()), []);

@@ -68,11 +68,108 @@ fn attack_e8_an_exception_for_a_digest_is_for_that_image_alone() {
     assert!(matches!(verdict(&set, &image, &unknown), Verdict::Denial(_)));
 }
 
+/// An Exception with these lists in the place of `images`.
+fn listing(lists: &str) -> String {
+    exception("reg.test/prod/app").replace("images: [reg.test/prod/app]", lists)
+}
+
+/// Attack E8: digests that an Exception lists are for these images alone, whatever their names; and
+/// beside `images` for those of these names alone.
+#[test]
+fn attack_e8_a_list_of_digests_is_for_those_images_alone() {
+    let key = Signer::new();
+    let (hotfix, second, other) = (digest("hotfix"), digest("second"), digest("other"));
+    let policy = named("p", r#"["reg.test/**"]"#, BUILD);
+    let built = |lists: &str| set(&format!("{policy}{}", listing(lists)), &[("build.pub", &key)]);
+    let bare = built(&format!("digests: [\"{hotfix}\", \"{second}\"]"));
+    for admitted in [
+        subject(IMAGE, &hotfix),
+        subject("reg.test/another:2", &second),
+        under(&digest("index"), &hotfix),
+        under(&hotfix, &digest("manifest")),
+    ] {
+        assert!(runs(&bare, &admitted), "{admitted:?}");
+    }
+    for refused in [
+        subject(IMAGE, &other),
+        under(&digest("index"), &other),
+        Subject { name: Name::Unknown, ..subject(IMAGE, &hotfix) },
+    ] {
+        assert!(!runs(&bare, &refused), "{refused:?}");
+    }
+    let unknown = bare.applicable(&subject(IMAGE, &hotfix).name, &Pod::default());
+    assert!(!bare.is_excepted(&unknown, NOW.parse().unwrap()), "nobody knows the digest");
+    let narrow = built(&format!("images: [reg.test/prod/**], digests: [\"{hotfix}\"]"));
+    assert!(runs(&narrow, &subject(IMAGE, &hotfix)));
+    assert!(!runs(&narrow, &subject("reg.test/another:2", &hotfix)));
+    assert!(!runs(&narrow, &subject(IMAGE, &other)));
+    let excluding = built(&format!("exclude: [reg.test/prod/*], digests: [\"{hotfix}\"]"));
+    assert!(!runs(&excluding, &subject(IMAGE, &hotfix)));
+    assert!(runs(&excluding, &subject("reg.test/another:2", &hotfix)));
+}
+
+/// A list of digests names no host: no registry is asked what a tag means on its account.
+#[test]
+fn attack_e8_a_list_of_digests_has_no_registry_asked() {
+    let hotfix = digest("hotfix");
+    let set = set(&listing(&format!("digests: [\"{hotfix}\"]")), &[]);
+    let at = |name: &str, now: &str| {
+        set.names_digest_of(&subject(name, &digest("x")).name, now.parse().unwrap())
+    };
+    let named = |name: &str| at(name, NOW);
+    assert!(!at(&format!("evil.test/a@{hotfix}"), "2099-01-01T00:00:00Z"), "it has ended");
+    assert!(!named(IMAGE) && !named("evil.test/a:1"));
+    assert!(named(&format!("evil.test/a@{hotfix}")));
+    assert!(!named(&format!("evil.test/a@{}", digest("other"))));
+    assert!(runs(&set, &subject(IMAGE, &hotfix)), "it is on the node, and is that one");
+}
+
+#[test]
+fn a_list_of_digests_is_read_strictly() {
+    let hex = digest("x");
+    for (lists, place, code) in [
+        (String::new(), "spec", "missing-field"),
+        ("digests: []".to_owned(), "spec.digests", "empty-list"),
+        ("digests: [\"sha256:00\"]".to_owned(), "spec.digests[0]", "digest"),
+        (format!("digests: [\"{hex}\", \"{hex}\"]"), "spec.digests[1]", "duplicate-entry"),
+        (format!("digest: [\"{hex}\"]"), "spec.digest", "unknown-field"),
+        (format!("digests: [\"{hex}\"], images: [\"*.test/a\"]"), "spec.images", "permissive-host"),
+    ] {
+        let text = listing(&lists).replace("spec: {, ", "spec: {");
+        let found = faults(&text);
+        let is_it =
+            |(_, field, fault): &(u64, String, PolicyFault)| field == place && fault.code() == code;
+        assert!(found.iter().any(is_it), "{text}: {found:?}");
+    }
+}
+
+/// Attack C3: what a deny list denies no exception admits, and `policy check` says so.
+#[test]
+fn attack_c3_a_denied_digest_in_an_exception_is_told() {
+    let (one, manifest) = (digest("one"), digest("manifest"));
+    let text = listing(&format!("digests: [\"{one}\", \"{}\", \"{manifest}\"]", digest("x")))
+        + &format!(
+            "---\napiVersion: sealgate/v1\nkind: DenyList\nmetadata: {{name: bad}}\nspec: {{digests: \
+             [{{digest: \"{one}\", manifests: [\"{manifest}\"], reason: r, date: \
+             2026-01-01T00:00:00Z}}]}}\n"
+        );
+    let documents = Documents::parse(&[file(&text)]).unwrap();
+    let notes = documents.lints(NOW.parse().unwrap(), EXCEPTION_SPAN);
+    let fields: Vec<&str> = notes.iter().map(|note| note.field.as_str()).collect();
+    assert_eq!(fields, ["spec.digests[0]", "spec.digests[2]"]);
+    assert!(notes.iter().all(|note| matches!(note.advice, Advice::ExceptionDenied { .. })));
+    assert!(!runs(&set(&text, &[]), &subject(IMAGE, &one)));
+}
+
 /// A registry is asked what a tag means where a document might be about it, and nowhere else.
 #[test]
 fn a_name_may_be_matched_once_its_digest_is_known() {
     let set = set(&exception(&entry(&digest("hotfix"))), &[]);
-    let named = |name: &str| set.names_digest_of(&subject(name, &digest("x")).name);
+    let at = |name: &str, now: &str| {
+        set.names_digest_of(&subject(name, &digest("x")).name, now.parse().unwrap())
+    };
+    let named = |name: &str| at(name, NOW);
+    assert!(!at(IMAGE, "2099-01-01T00:00:00Z"), "an exception that has ended names nothing");
     assert!(named(IMAGE) && named("REG.test:443/prod/app"));
     assert!(!named("reg.test/prod/app/x") && !named("reg.test/prod"));
     assert!(set.applicable(&subject(IMAGE, &digest("x")).name, &Pod::default()).is_empty());

@@ -29,6 +29,7 @@ fn pod(labels: &[(&str, &str)], handler: &str, image_use: ImageUse) -> Pod {
         annotations: notes(&[]),
         handler: Some(handler.to_owned()),
         image_use: Some(image_use),
+        image_labels: notes(&[]),
     };
     Pod { traits, ..in_namespace("prod") }
 }
@@ -92,6 +93,7 @@ fn attack_e8_no_author_writes_themselves_out_of_proof() {
         ("podLabels", "{verified: \"yes\"}"),
         ("podAnnotations", "{verified: \"yes\"}"),
         ("runtimeHandlers", "[kata]"),
+        ("imageLabels", "{verified: \"yes\"}"),
     ] {
         let field = format!("{name}: {value}");
         let fault = PolicyFault::Selector(SelectorFault::WrittenByAuthors { field: name });
@@ -123,7 +125,14 @@ fn what_cannot_be_meant_is_an_error_at_its_place() {
         ("podLabels: {a: true}", "spec.podLabels.a", "wrong-type", None),
         ("podAnnotations: {a: \"x\\ny\"}", "spec.podAnnotations.a", "selector-value", None),
         ("runtimeHandlers: [\"a b\"]", "spec.runtimeHandlers[0]", "selector-value", None),
+        ("imageLabels: {}", "spec.imageLabels", "empty-list", None),
+        ("imageLabels: {a: 1}", "spec.imageLabels.a", "wrong-type", None),
+        ("imageLabels: {\"a b\": c}", "spec.imageLabels.a b", "selector-key", None),
+        ("imageLabels: {\"a*\": c}", "spec.imageLabels.a*", "selector-key", None),
+        ("imageLabels: {a: \"x\\ny\"}", "spec.imageLabels.a", "selector-value", None),
+        ("imageLabel: {a: b}", "spec.imageLabel", "unknown-field", Some("imageLabels")),
         ("kinds: [initContainer]", "spec.kinds[0]", "untold-kind", None),
+        ("kinds: [ephemeral]", "spec.kinds[0]", "untold-kind", None),
         ("kinds: [containers]", "spec.kinds[0]", "unknown-word", Some("container")),
         ("podLables: {a: b}", "spec.podLables", "unknown-field", Some("podLabels")),
         ("runtimeHandler: [a]", "spec.runtimeHandler", "unknown-field", Some("runtimeHandlers")),
@@ -200,6 +209,69 @@ fn attack_e9_no_verdict_is_another_pods() {
     assert_eq!(matching(&others, &set.seen_of(&plain)), [0]);
 }
 
+/// An image with these labels, wanted by a pod of which everything is known.
+fn image(labels: &[(&str, &str)]) -> Pod {
+    let mut pod = pod(&[("tier", "pod")], "", ImageUse::Container);
+    pod.traits.image_labels = notes(labels);
+    pod
+}
+
+/// The labels of the image are none of the pod's, and the other way round.
+#[test]
+fn a_document_goes_by_the_labels_of_the_image() {
+    let text = [
+        selecting("a", "imageLabels: {tier: \"pci-*\", Maintainer: \"*\"}", DIGEST),
+        selecting("b", "imageLabels: {tier: pod}", DIGEST),
+        selecting("c", "podLabels: {tier: \"pci-*\"}", DIGEST),
+        selecting("d", "podLabels: {tier: pod}, imageLabels: {tier: pci-a}", DIGEST),
+        selecting("e", "runtimeHandlers: [kata], imageLabels: {tier: pci-a}", DIGEST),
+    ]
+    .join("---\n");
+    let set = set(&text, &[]);
+    assert_eq!(matching(&set, &image(&[("tier", "pci-a"), ("Maintainer", "x y")])), [0, 3]);
+    assert_eq!(matching(&set, &image(&[("tier", "pci-b"), ("maintainer", "x")])), [0; 0]);
+    assert_eq!(matching(&set, &image(&[("tier", "pod")])), [1]);
+    assert_eq!(matching(&set, &image(&[])), [0; 0]);
+    assert_eq!(matching(&set, &Pod::default()), [0, 1, 2, 3, 4], "nothing is known");
+    let name = Name::Known(Reference::parse(IMAGE).unwrap());
+    let told = set.elsewhere(&name, &image(&[])).unwrap().to_string();
+    assert!(told.contains("the image does not meet its spec.imageLabels (tier=pci-*, "), "{told}");
+}
+
+/// The config is read where it can make a difference, and a verdict is remembered by what it made.
+#[test]
+fn attack_e9_labels_of_images_are_looked_at_where_a_document_goes_by_them() {
+    let text = [
+        selecting("a", "imageLabels: {tier: pci}", DIGEST),
+        named("b", r#"["other.test/**"]"#, DIGEST),
+    ]
+    .join("---\n");
+    let set = set(&text, &[]);
+    let of = |name: &str, pod: &Pod| set.applicable(&subject(name, &digest("image")).name, pod);
+    assert!(set.looks_at_image_labels());
+    assert!(set.goes_by_image_labels(&of(IMAGE, &Pod::default())));
+    assert!(!set.goes_by_image_labels(&of("other.test/a:1", &Pod::default())));
+    assert!(!set.goes_by_pods(), "the runtime is not asked what the pod is");
+    let key = |pod: &Pod| {
+        let subject = subject(IMAGE, &digest("image"));
+        set.verdict_key(&subject, &set.applicable_to(&subject, pod))
+    };
+    let (pci, plain) = (image(&[("tier", "pci")]), image(&[("a", "b")]));
+    assert_ne!(key(&pci), key(&plain));
+    for pod in [&pci, &plain] {
+        assert_eq!(key(&set.seen_of(pod)), key(pod));
+        assert!(set.is_seen_of_image(&set.seen_of_image(&pod.traits.image_labels)));
+    }
+    // What was kept under documents that look at other labels tells nothing here.
+    let others = super::support::set(&selecting("d", "imageLabels: {zone: eu}", DIGEST), &[]);
+    let kept = others.seen_of_image(&plain.traits.image_labels);
+    assert!(others.is_seen_of_image(&kept) && !set.is_seen_of_image(&kept));
+    assert!(
+        !super::support::set(&selecting("e", "kinds: [sandbox]", DIGEST), &[])
+            .looks_at_image_labels()
+    );
+}
+
 #[test]
 fn a_policy_for_other_pods_is_told() {
     let set = set(&selecting("a", "podLabels: {tier: prod}", DIGEST), &[]);
@@ -225,6 +297,8 @@ fn fields() -> impl Strategy<Value = String> {
         "podLabels: {x: \"*\", y: b}",
         "podAnnotations: {x: \"a*\"}",
         "podAnnotations: {y: b}",
+        "imageLabels: {x: a}",
+        "imageLabels: {x: \"*b\", y: \"*\"}",
         "runtimeHandlers: [kata]",
         "runtimeHandlers: [\"\", \"r*\"]",
         "kinds: [container]",
@@ -247,11 +321,12 @@ fn any_pod() -> impl Strategy<Value = Pod> {
     let image_use = prop::option::of(prop::sample::select(ImageUse::ALL.to_vec()));
     let handler = prop::option::of("kata|runc|");
     let namespace = prop::option::of("prod|dev");
-    (map(), map(), handler, image_use, namespace).prop_map(
-        |(labels, annotations, handler, image_use, namespace)| {
+    (map(), map(), map(), handler, image_use, namespace).prop_map(
+        |(labels, annotations, image_labels, handler, image_use, namespace)| {
             let told = |map: Option<_>| map.map_or_else(Notes::default, Notes::all);
             let (labels, annotations) = (told(labels), told(annotations));
-            let traits = Traits { labels, annotations, handler, image_use };
+            let image_labels = told(image_labels);
+            let traits = Traits { labels, annotations, handler, image_use, image_labels };
             Pod { namespace, traits, ..Pod::default() }
         },
     )
@@ -296,18 +371,19 @@ proptest! {
     #[test]
     fn attack_e8_less_that_is_known_never_lets_anything_in(
         documents in prop::collection::vec((fields(), any::<bool>()), 1..5), pod in any_pod(),
-        forgets in 0u8..32,
+        forgets in 0u8..64,
     ) {
         let image = digest("image");
         let set = built(&documents, image.as_str());
         let subject = subject(IMAGE, &image);
         let mut less = pod.clone();
-        let each: [(u8, Forget); 5] = [
+        let each: [(u8, Forget); 6] = [
             (1, |pod| pod.traits.labels = Notes::default()),
             (2, |pod| pod.traits.annotations = Notes::default()),
             (4, |pod| pod.traits.handler = None),
             (8, |pod| pod.traits.image_use = None),
             (16, |pod| pod.namespace = None),
+            (32, |pod| pod.traits.image_labels = Notes::default()),
         ];
         each.iter().filter(|(bit, _)| forgets & bit != 0).for_each(|(_, forget)| forget(&mut less));
         let matched: std::collections::BTreeSet<usize> = matching(&set, &pod).into_iter().collect();

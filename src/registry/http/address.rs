@@ -3,7 +3,7 @@
 //! this for names; [`lacks_means`], of a node that has nothing left to ask or to connect with.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use nix::errno::Errno;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -111,13 +111,19 @@ async fn lookup(name: &str) -> Result<Vec<SocketAddr>, NotResolved> {
     let found = tokio::net::lookup_host((name, 0)).await;
     let found = found.map_err(|error| NotResolved {
         said: error.to_string(),
-        lacks_means: lacks_means(&error),
+        lacks_means: lacks_means(&error) || has_no_port(),
     })?;
     let addresses: Vec<SocketAddr> = found.collect();
     match addresses.is_empty() {
         true => Err(NotResolved { said: "no address".to_owned(), lacks_means: false }),
         false => Ok(addresses),
     }
+}
+
+/// Whether no port is left to ask for names with. The resolver does not say so: to it a question that
+/// could not be sent is one without an answer.
+fn has_no_port() -> bool {
+    UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).is_err()
 }
 
 /// One local address among others is refused as a whole: honest names do not mix them.

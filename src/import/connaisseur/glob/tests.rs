@@ -77,6 +77,34 @@ fn what_no_pattern_says_is_about_more() {
     assert!(tagged.is_tagged && tagged.omission.is_none() && !tagged.is_exact());
 }
 
+/// Attack E8: a host that Sealgate takes for another one, or that a pattern meets under such a name
+/// alone, is told, and takes nothing from a rule about the other one.
+#[test]
+fn attack_e8_a_host_that_is_folded_here_takes_nothing_from_another() {
+    let hub = glob("docker.io/*");
+    for (text, expected) in [
+        ("registry-1.docker.io/library/nginx", "docker.io/library/nginx*"),
+        ("registry-1.docker.io/nginx", "docker.io/library/nginx*"),
+        ("registry.hub.docker.com/library/nginx", "docker.io/library/nginx*"),
+        ("hub.docker.com/library/nginx", "docker.io/library/nginx*"),
+        ("*.docker.com/library/nginx", "docker.io/library/nginx*"),
+        ("docker.io:443/library/nginx", "*docker.io/library/nginx*"),
+        ("docker.io:443/nginx", "*docker.io/library/nginx*"),
+        ("reg.example:443/library/nginx", "*reg.example/library/nginx*"),
+        ("*:443/library/nginx", "*/library/nginx*"),
+        ("43/library/nginx", "*/library/nginx*"),
+    ] {
+        let found = glob(text);
+        assert!(found.images.contains(&expected.to_owned()), "{text}: {:?}", found.images);
+        assert!(found.literal.is_empty() && !found.is_exact(), "{text}");
+        assert!(found.taken_from(&hub, true).is_empty(), "{text}");
+    }
+    assert_eq!(
+        glob("hub.docker.com/acme/*").omission,
+        Some(Omission::Folded { as_: "docker.io".to_owned() })
+    );
+}
+
 /// The comparisons of Connaisseur's own tests of two patterns, as far as one of them can be taken
 /// from the other here: the second is the more specific one.
 #[test]
