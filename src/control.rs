@@ -5,6 +5,7 @@
 //! the words, [`serve`] the gate's side, [`ask`] the operator's. Nothing that is asked here makes
 //! the gate admit an image that its policies do not.
 
+mod connections;
 mod error;
 mod lists;
 mod node;
@@ -24,8 +25,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::UnixStream;
 
 use crate::cri::{Reevaluated, Refreshes, Remembered};
-use crate::proxy::{self, ConnectionCounts, Listener};
+use crate::proxy::{self, Listener};
 
+pub use connections::{ConnectionStatus, MostConnections};
 pub use error::ControlError;
 pub use lists::DenyListStatus;
 pub use node::{AuditStatus, NriStatus, SandboxStatus};
@@ -90,8 +92,13 @@ pub enum Request {
     ClockLower,
     /// Read the policies and keys again, and say whether they are in force.
     Reload,
-    /// The same, and take a set without any policy although there was one before.
-    ReloadThoughEmpty,
+    /// The same, and let go what is named, although it is in force.
+    ReloadLettingGo {
+        /// Folders that may have no policy any more.
+        folders: Vec<PathBuf>,
+        /// Fetched deny lists of which nothing needs to be in force any more.
+        lists: Vec<String>,
+    },
     /// Fetch deny lists now, and say how they stand.
     DenyFetch {
         /// The one that is wanted; all where none is named.
@@ -120,7 +127,7 @@ impl Request {
     const fn patience(&self) -> Duration {
         match self {
             Self::VerifyImage { .. } => VERIFY_LIMIT,
-            Self::Reload | Self::ReloadThoughEmpty => RELOAD_LIMIT,
+            Self::Reload | Self::ReloadLettingGo { .. } => RELOAD_LIMIT,
             Self::DenyFetch { .. } => LISTS_LIMIT,
             Self::Status
             | Self::Canary
@@ -289,39 +296,6 @@ pub struct RuntimeStatus {
     pub version: Option<String>,
     /// Why it does not.
     pub error: Option<String>,
-}
-
-/// The connections of its clients.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConnectionStatus {
-    /// Open now.
-    pub open: usize,
-    /// The most that may be open (`listen.connections`).
-    pub limit: usize,
-    /// Closed unanswered since the start, since they had no right to be served or found no place.
-    pub refused: u64,
-    /// Closed while idle since the start, for others that came.
-    pub displaced: u64,
-    /// The process that holds the most, where it holds more than one.
-    pub most: Option<MostConnections>,
-}
-
-/// Who holds the most connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MostConnections {
-    /// Its process id; 0 for one that cannot be seen from here.
-    pub pid: i32,
-    /// How many.
-    pub open: usize,
-}
-
-impl From<ConnectionCounts> for ConnectionStatus {
-    fn from(counts: ConnectionCounts) -> Self {
-        let ConnectionCounts { open, limit, refused, displaced, most } = counts;
-        let most =
-            most.filter(|(_, open)| *open > 1).map(|(pid, open)| MostConnections { pid, open });
-        Self { open, limit, refused, displaced, most }
-    }
 }
 
 /// What comes back.

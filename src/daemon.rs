@@ -47,6 +47,7 @@ use signals::Signals;
 
 pub use known_time::known_time;
 pub use noted::Noted;
+pub use time::time_zone;
 
 /// The system's clocks.
 #[allow(clippy::disallowed_methods, reason = "the one place where the clocks are read")]
@@ -209,6 +210,8 @@ async fn serve(
     };
     tracing::info!(cut = drained.cut, streams = drained.streams, "stopped");
     daemon.end_time().await;
+    let cut = u64::try_from(drained.cut).unwrap_or(u64::MAX);
+    daemon.recorder.log().jot(audit::Noted::Stopped { cut });
     daemon.recorder.close().await;
     Ok(())
 }
@@ -369,7 +372,9 @@ fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, 
     }
     let floor_error = Mutex::new(settle_time(&gate, settings));
     gate.made().read(&settings.sweep.containers, settings.audit.last_change().is_some());
-    let log = audit::Log::open(settings.audit.clone(), CLOCK).map_err(part("the audit log"))?;
+    let writing = noted::writing(&gate.policy(), CLOCK.unix());
+    let log = audit::Log::open_as(settings.audit.clone(), CLOCK, writing);
+    let log = log.map_err(part("the audit log"))?;
     let recorder = Recorder::new(log, settings.audit.on_failure, CLOCK).raising(gate.floor());
     let (gate, recorder) = (Arc::new(gate), Arc::new(recorder));
     let lists = Lists::new(settings.registry.clone(), CLOCK, &noted.lists);
@@ -384,7 +389,7 @@ fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, 
         since: CLOCK.steady(),
         reloading: tokio::sync::Mutex::new(()),
         reads: FolderReads::default(),
-        policy: Mutex::new(PolicyState::new(noted, seen)),
+        policy: Mutex::new(PolicyState::new(noted, seen, now())),
         floor_error,
         tripwire: Arc::default(),
         sandbox_image: sandbox_seen::SandboxImage::default(),

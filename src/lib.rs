@@ -11,6 +11,7 @@
 //! | [`evidence`] | the words between policy and the outside: subject, place, evidence |
 //! | [`policy`] | documents, requirements, the judge, the permit |
 //! | [`import`] | policies of other programs become documents |
+//! | [`tlog`] | a transparency log: Merkle tree, checkpoints, signed notes, proofs |
 //! | [`cache`] | bounded memory of verdicts |
 //! | [`aside`] | large input is worked on away from the thread that carries calls |
 //! | [`budget`] | how many bytes of registries are held at once |
@@ -76,5 +77,6 @@ pub mod registry;
 pub mod share;
 pub mod sources;
 pub mod systemd;
+pub mod tlog;
 pub mod tuf;
 pub mod verify;

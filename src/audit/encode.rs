@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 
 use super::error::AuditError;
-use super::record::{Finding, Note, Record};
+use super::record::{CallOutcome, FileHead, Finding, Note, Record};
 
 /// The longest line, its newline included, in bytes. What one decision of a few policies with a few
 /// dozen signatures needs, twice over; and one page cache read of a line never grows beyond it.
@@ -31,6 +31,8 @@ enum Line<'a> {
     Decision(&'a Record),
     Note(&'a Note),
     Finding(&'a Finding),
+    Outcome(&'a CallOutcome),
+    Head(&'a FileHead),
 }
 
 /// The line of a decision. What would make it too long is left out, the report first, and the line
@@ -61,6 +63,17 @@ pub(super) fn finding(finding: &Finding) -> Result<Vec<u8>, AuditError> {
     let cut = format!("{} bytes of record, at most {RECORD_MAX} are written", line.len());
     let short = Finding { detail: [("cut".into(), cut)].into(), ..finding.clone() };
     encode(&Line::Finding(&short), STRING_SHORT)
+}
+
+/// The line of an outcome. Where its texts are so long that it would not fit, they are cut shorter.
+pub(super) fn outcome(outcome: &CallOutcome) -> Result<Vec<u8>, AuditError> {
+    let line = encode(&Line::Outcome(outcome), STRING_MAX)?;
+    if line.len() <= RECORD_MAX { Ok(line) } else { encode(&Line::Outcome(outcome), STRING_SHORT) }
+}
+
+/// The line of a head.
+pub(super) fn head(head: &FileHead) -> Result<Vec<u8>, AuditError> {
+    encode(&Line::Head(head), STRING_MAX)
 }
 
 /// The line of a note. Only a fragment can be long, and that one may fill the line.
@@ -208,7 +221,7 @@ mod tests {
         written.timings.insert("resolve".into(), 1234);
         let line = text(&written);
         assert!(
-            line.ends_with("}\n") && line.starts_with(r#"{"kind":"decision","schema":2,"id":"#),
+            line.ends_with("}\n") && line.starts_with(r#"{"kind":"decision","schema":3,"id":"#),
             "{line}"
         );
         assert_eq!(line.matches('\n').count(), 1);

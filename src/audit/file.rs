@@ -111,20 +111,6 @@ impl LogFile {
         self.ready().map(drop)
     }
 
-    /// Who else could write the log or its folder by now, in words; none when nobody can.
-    pub(super) fn exposed(&self) -> Option<String> {
-        let folder = file_trust::check(&self.folder, Above::GroupToo);
-        let file = |()| match fs::symlink_metadata(&self.path) {
-            Ok(metadata) => file_trust::check_open(&self.path, &metadata),
-            // It is made again with the next record.
-            Err(_) => Ok(()),
-        };
-        match folder.and_then(file) {
-            Ok(()) | Err(OwnershipFault::Unreadable { .. }) => None,
-            Err(fault) => Some(fault.to_string()),
-        }
-    }
-
     /// Adds `lines`, each with its newline, and returns when the disk has them. After an error none
     /// of them is in the file.
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), AuditError> {
@@ -157,6 +143,13 @@ impl LogFile {
                 Err(AuditError::io(action, path, &error))
             }
         }
+    }
+
+    /// Whether so many more bytes begin a file.
+    pub(super) fn begins(&mut self, more: usize) -> bool {
+        let (more, max_bytes) = (u64::try_from(more).unwrap_or(u64::MAX), self.max_bytes);
+        let is_full = |length: u64| length == 0 || length.saturating_add(more) > max_bytes;
+        self.ready().is_ok_and(|current| is_full(current.length))
     }
 
     /// Bytes that an ordinary user could still write to this file system; nothing when that cannot

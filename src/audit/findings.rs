@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::options::Options;
 use super::queue::{Acknowledgement, QueueSeat};
-use super::record::stamp::Timestamp;
+use super::record::stamp::{DecisionId, Timestamp};
 use super::record::{Finding, FindingKind};
 use super::repeats::{AlikeFindings, Allowance, Fate, Repeats};
 
@@ -24,6 +24,7 @@ pub(super) struct Findings {
 /// One finding on its way to the disk.
 pub(super) struct PlannedFinding {
     pub(super) line: Vec<u8>,
+    pub(super) id: DecisionId,
     pub(super) time: Timestamp,
     /// None for a change, which is like no other finding.
     pub(super) kind: Option<AlikeFindings>,

@@ -19,9 +19,9 @@ use super::error::{Action, AuditError};
 use super::file::LogFile;
 use super::options::Options;
 use super::queue::{Message, Queue};
+use super::record::Recorded;
 use super::record::stamp::{DecisionId, Ids};
-use super::record::{Finding, Noted, Record};
-use super::recorded::Recorded;
+use super::record::{CallOutcome, Finding, Noted, Record, Writing};
 use super::state::{Counters, Health, State, lock};
 use super::writer::Writer;
 use crate::clock::Clock;
@@ -44,6 +44,8 @@ struct SharedLog {
     clock: Clock,
     ids: Arc<Mutex<Ids>>,
     state: Arc<State>,
+    /// What stands at the head of what is written; none of a log without heads.
+    writing: Mutex<Option<Writing>>,
 }
 
 impl Log {
@@ -59,6 +61,22 @@ impl Log {
     /// others (attack E4), another process goes on writing the same log, or the file cannot be
     /// opened for a reason that does not pass.
     pub fn open(options: Options, clock: Clock) -> Result<Self, AuditError> {
+        Self::open_with(options, clock, None)
+    }
+
+    /// The same, and every file begins with who writes it.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub fn open_as(options: Options, clock: Clock, writing: Writing) -> Result<Self, AuditError> {
+        Self::open_with(options, clock, Some(writing))
+    }
+
+    fn open_with(
+        options: Options,
+        clock: Clock,
+        writing: Option<Writing>,
+    ) -> Result<Self, AuditError> {
         options.check()?;
         let ids = Arc::new(Mutex::new(Ids::new(random()?)));
         let state = Arc::new(State::default());
@@ -66,12 +84,15 @@ impl Log {
         let (patience, path) = (options.patience(), options.path.clone());
         let (queue, inbox) = Queue::new(options.queue_records.get());
         let writer = Writer::new(file, options, clock, Arc::clone(&state), Arc::clone(&ids));
+        let writer = writer.headed(writing.clone());
         let (opened, opening) = mpsc::sync_channel(1);
         thread::Builder::new()
             .name("audit".into())
             .spawn(move || writer.run(&inbox, &opened))
             .map_err(|error| AuditError::io(Action::Start, path, &error))?;
-        let log = Self { shared: Arc::new(SharedLog { queue, patience, clock, ids, state }) };
+        let writing = Mutex::new(writing);
+        let shared = SharedLog { queue, patience, clock, ids, state, writing };
+        let log = Self { shared: Arc::new(shared) };
         log.wait_until_open(&opening)?;
         Ok(log)
     }
@@ -139,6 +160,21 @@ impl Log {
         Ok(async move { log.wait_for(answer).await })
     }
 
+    /// Records what came of a call, behind the decisions that wait: it is on disk with the next of
+    /// them, or soon after. A crash before that loses it, and nothing waits for it.
+    ///
+    /// # Errors
+    /// [`AuditError::Overloaded`] when too much waits, [`AuditError::Closed`] after
+    /// [`close`](Self::close). Both are counted.
+    pub fn tell(&self, outcome: CallOutcome) -> Result<(), AuditError> {
+        let (state, time) = (&self.shared.state, outcome.time);
+        let pushed = match state.closing.load(Ordering::Acquire) {
+            true => Err(AuditError::Closed),
+            false => self.shared.queue.push_outcome(outcome),
+        };
+        pushed.inspect_err(|_| state.lose_outcomes(1, time))
+    }
+
     async fn wait_for(
         &self,
         mut answer: oneshot::Receiver<Result<Recorded, AuditError>>,
@@ -196,6 +232,26 @@ impl Log {
         tokio::time::timeout(self.shared.patience, answer)
             .await
             .map_or(Err(late), |said| said.unwrap_or(Err(AuditError::Closed)))
+    }
+
+    /// Writes something about the log itself, and waits for nothing.
+    pub fn jot(&self, noted: Noted) {
+        let asked = self.shared.queue.ask(|reply| Message::Note(noted, reply));
+        drop(asked.inspect_err(|error| tracing::error!(%error, "a note could not be recorded")));
+    }
+
+    /// Other policies or keys are in force: the next line of the log says so, where it has heads. Waits
+    /// for nothing.
+    pub fn put_in_force(&self, policy_generation: &str, trust_generation: &str) {
+        let mut writing = lock(&self.shared.writing);
+        let Some(now) = writing.as_mut() else { return };
+        let before = now.clone();
+        policy_generation.clone_into(&mut now.policy_generation);
+        trust_generation.clone_into(&mut now.trust_generation);
+        if *now != before {
+            // A log that is closed writes nothing any more.
+            let _nothing_follows = self.shared.queue.push_head(now.clone());
+        }
     }
 
     /// From now on ids begin at what the clock says, although some that were given out are later:

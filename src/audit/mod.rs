@@ -1,7 +1,8 @@
 //! The record of every decision: [`Log`] writes one JSON object per line and answers once it is on
 //! disk, [`read`] goes through what was written.
 //!
-//! [`Record`] is what the gate hands in, and [`Finding`] what it saw beside decisions. [`Log::append`] returns a [`Recorded`], which nothing else
+//! [`Record`] is what the gate hands in, [`CallOutcome`] what the runtime made of it, and [`Finding`]
+//! what it saw beside decisions. [`Log::append`] returns a [`Recorded`], which nothing else
 //! can make, when the record is durable; concurrent appends share one flush, and none is waited for
 //! longer than [`Options::patience`]. Decisions that repeat are counted instead of written again,
 //! and no refusal takes the space that admissions need (attack E11). What a failure means for the
@@ -14,12 +15,14 @@ mod file;
 mod findings;
 mod log;
 mod options;
+mod outcomes;
 mod queue;
 pub mod read;
 mod record;
-mod recorded;
 mod repeats;
+pub mod schema;
 mod state;
+mod write_beside;
 mod write_findings;
 mod writer;
 
@@ -29,8 +32,8 @@ pub use options::{OnFailure, Options};
 pub use record::stamp::{DecisionId, StampError, Timestamp};
 pub use record::verdict::Verdict;
 pub use record::{
-    Call, Entry, Finding, FindingKind, Note, Noted, Pod, Reason, Record, SCHEMA, SCHEMA_OLDEST,
-    Tally,
+    Call, CallOutcome, Checkpoint, CheckpointCause, Entry, FileHead, Finding, FindingKind,
+    HeadCause, Note, Noted, OutcomeWord, Pod, Reason, Record, Recorded, SCHEMA, SCHEMA_OLDEST,
+    Tally, Writing,
 };
-pub use recorded::Recorded;
 pub use state::{Counters, Health};

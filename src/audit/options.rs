@@ -1,5 +1,6 @@
 //! [`Options`]: where the log is, how large it may grow, and what a failure of it means.
 
+use std::fs;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use serde::Deserialize;
 
 use super::encode::RECORD_MAX;
 use super::error::AuditError;
+use crate::file_trust::{self, Above, OwnershipFault};
 
 /// The permissions that a log may have: the owner writes, the group reads at most.
 const MODE_MAX: u32 = 0o640;
@@ -69,6 +71,20 @@ impl Options {
     #[must_use]
     pub fn last_change(&self) -> Option<std::time::SystemTime> {
         self.path.metadata().and_then(|metadata| metadata.modified()).ok()
+    }
+
+    /// Who else could write the log or its folder by now, in words; none when nobody can.
+    pub(super) fn exposed(&self) -> Option<String> {
+        let folder = file_trust::check(self.path.parent().unwrap_or(&self.path), Above::GroupToo);
+        let file = |()| match fs::symlink_metadata(&self.path) {
+            Ok(metadata) => file_trust::check_open(&self.path, &metadata),
+            // It is made again with the next record.
+            Err(_) => Ok(()),
+        };
+        match folder.and_then(file) {
+            Ok(()) | Err(OwnershipFault::Unreadable { .. }) => None,
+            Err(fault) => Some(fault.to_string()),
+        }
     }
 
     /// For how long a decision waits until its record is on disk.

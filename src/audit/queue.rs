@@ -12,8 +12,8 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::error::AuditError;
-use super::record::{Finding, Noted, Record};
-use super::recorded::Recorded;
+use super::record::Recorded;
+use super::record::{CallOutcome, Finding, Noted, Record, Writing};
 
 /// Bytes of records that may wait, about. A record takes some 4 KiB in memory, so this is four
 /// times what 1024 of them need; one with the longest report takes 200 KiB.
@@ -30,6 +30,10 @@ pub(super) enum Message {
     Append(Box<Queued>),
     /// Record this finding, and say when it is done.
     Find(Box<QueuedFinding>),
+    /// Write this behind what is written next; nobody waits for it.
+    Tell(Box<QueuedOutcome>),
+    /// From now on this is said at the head of what follows.
+    Head(Box<Writing>),
     /// Write this about the log itself, and say when it is done.
     Note(Noted, oneshot::Sender<Result<(), AuditError>>),
     /// Write what is left, and end.
@@ -49,6 +53,13 @@ pub(super) struct QueuedFinding {
     pub(super) finding: Finding,
     pub(super) reply: Acknowledgement,
     /// Its place, until it is answered.
+    pub(super) seat: QueueSeat,
+}
+
+/// An outcome that waits.
+pub(super) struct QueuedOutcome {
+    pub(super) outcome: CallOutcome,
+    /// Its place, until it is written.
     pub(super) seat: QueueSeat,
 }
 
@@ -114,6 +125,22 @@ impl Queue {
         let queued = Box::new(QueuedFinding { finding, reply, seat });
         self.sender.send(Message::Find(queued)).map_err(|_| AuditError::Closed)?;
         Ok(answer)
+    }
+
+    /// Puts an outcome in its place, which is one of a refusal: a decision goes before it.
+    ///
+    /// # Errors
+    /// As of [`push`](Self::push).
+    pub(super) fn push_outcome(&self, outcome: CallOutcome) -> Result<(), AuditError> {
+        let bytes = size_of::<CallOutcome>().saturating_add(outcome.text_bytes());
+        let seat = self.seat(true, bytes)?;
+        let queued = Box::new(QueuedOutcome { outcome, seat });
+        self.sender.send(Message::Tell(queued)).map_err(|_| AuditError::Closed)
+    }
+
+    /// Says what stands at the head of what follows.
+    pub(super) fn push_head(&self, writing: Writing) -> Result<(), AuditError> {
+        self.sender.send(Message::Head(Box::new(writing))).map_err(|_| AuditError::Closed)
     }
 
     /// Asks the thread for something else.

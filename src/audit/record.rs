@@ -1,22 +1,33 @@
 //! [`Record`]: what is written about one decision; [`Note`]: what the log writes about itself;
-//! [`Finding`]: what the gate saw beside decisions; [`Entry`]: any of them, as one line of the file.
+//! [`Finding`]: what the gate saw beside decisions; [`CallOutcome`]: what the runtime made of what was
+//! let through; [`FileHead`]: by whom lines are written; [`Entry`]: any of them, as one line of the
+//! file.
 //!
 //! The schema is described for readers in `packaging/man/sealgate-audit.5`. There is no field for
 //! credentials, request headers or environment (attack E6), and every string is escaped and cut
 //! when it is written, not here.
 
+mod call;
+mod checkpoint;
 mod finding;
+mod head;
+mod outcome;
 mod parts;
+mod recorded;
 pub(super) mod stamp;
 mod tally;
 pub(super) mod verdict;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
+pub use call::Call;
+pub use checkpoint::{Checkpoint, CheckpointCause};
 pub use finding::{Finding, FindingKind};
+pub use head::{FileHead, HeadCause, Writing};
+pub use outcome::{CallOutcome, OutcomeWord};
 pub use parts::{Pod, Reason, SCHEMA, SCHEMA_OLDEST};
+pub use recorded::Recorded;
 use serde::{Deserialize, Serialize};
 pub use tally::Tally;
 
@@ -47,6 +58,9 @@ pub struct Record {
     /// The runtime's id of the container, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_id: Option<String>,
+    /// The runtime's id of the sandbox that the container is made in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox_id: Option<String>,
     /// The image as the request named it, untouched: the pod's own string where the request has it.
     #[serde(default)]
     pub reference: String,
@@ -104,26 +118,6 @@ pub struct Record {
     pub supersedes: Option<DecisionId>,
 }
 
-/// The calls that are decided on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Call {
-    /// An image is pulled.
-    PullImage,
-    /// A pod's sandbox is made, from the image of the runtime's configuration.
-    RunPodSandbox,
-    /// A container is made from an image.
-    CreateContainer,
-    /// An image is mounted into a container that is being made.
-    ImageVolume,
-    /// A container is started.
-    StartContainer,
-    /// The runtime's image verifier asks before an image is brought, by a pull that did not come
-    /// through the gate.
-    ImageVerifier,
-    /// Another method that brings content, named in [`Record::method`].
-    Other,
-}
-
 /// What the log has to say about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
@@ -165,6 +159,48 @@ pub enum Noted {
         omitted: u64,
         /// The generation of the policies in force since.
         policy_generation: String,
+    },
+    /// Policies and keys that are in force since this note: at the start, and where either changed.
+    PoliciesInForce {
+        /// The policy files, each as its digest and its path.
+        files: Vec<String>,
+        /// Documents that were not there before, by kind and name; none of the start.
+        added: Vec<String>,
+        /// Documents that were there.
+        removed: Vec<String>,
+        /// Documents in files whose bytes are others.
+        changed: Vec<String>,
+        /// How many more files and documents there are than this names.
+        omitted: u64,
+        /// The generation of the policies in force since.
+        policy_generation: String,
+        /// The generation of the keys in force since.
+        trust_generation: String,
+    },
+    /// What is on disk was not put in force; the policies before stay.
+    PoliciesRefused {
+        /// Why.
+        message: String,
+    },
+    /// An operator had what is remembered forgotten.
+    Flushed {
+        /// Verdicts that were forgotten.
+        verdicts: u64,
+        /// Places of evidence that were.
+        evidence: u64,
+    },
+    /// The node's clock says an earlier time than the log has on record: what ends is judged as of the
+    /// later.
+    ClockBehind {
+        /// What the clock says.
+        says: Timestamp,
+        /// The latest time on record.
+        known: Timestamp,
+    },
+    /// The gate stops, as it was told.
+    Stopped {
+        /// Calls that it cut off.
+        cut: u64,
     },
     /// Which documents that ask for proof or deny something do not count, since documents of a later
     /// folder stand for them, has changed; in force since this note.
@@ -208,6 +244,18 @@ pub enum Noted {
         /// Why.
         message: String,
     },
+    /// The gate started, and a deny list that is fetched denies nothing: of one that is configured
+    /// nothing is in force, or one that was fetched once is not configured.
+    DenyListNotInForce {
+        /// Its name.
+        list: String,
+        /// Where it is fetched from; none of one that is not configured.
+        source: Option<String>,
+        /// A fixed word: `not-fetched`, `not-configured`, or as of [`Noted::DenyListRefused`].
+        code: String,
+        /// Why.
+        message: String,
+    },
     /// An operator had the version lowered from which on a deny list is taken.
     DenyListLowered {
         /// Its name.
@@ -239,6 +287,12 @@ pub enum Entry {
     Note(Note),
     /// Something that was seen.
     Finding(Box<Finding>),
+    /// What came of a call.
+    Outcome(Box<CallOutcome>),
+    /// Where and by what the lines that follow were written.
+    Head(Box<FileHead>),
+    /// What all lines before it are, signed.
+    Checkpoint(Box<Checkpoint>),
 }
 
 impl Record {
@@ -254,6 +308,7 @@ impl Record {
             pod: Pod::default(),
             container: None,
             container_id: None,
+            sandbox_id: None,
             reference: String::new(),
             image: None,
             digest: None,
@@ -283,6 +338,9 @@ impl Entry {
             Self::Decision(record) => record.id,
             Self::Note(note) => note.id,
             Self::Finding(finding) => finding.id,
+            Self::Outcome(outcome) => outcome.id,
+            Self::Head(head) => head.id,
+            Self::Checkpoint(checkpoint) => checkpoint.id,
         }
     }
 
@@ -293,6 +351,9 @@ impl Entry {
             Self::Decision(record) => record.schema,
             Self::Note(note) => note.schema,
             Self::Finding(finding) => finding.schema,
+            Self::Outcome(outcome) => outcome.schema,
+            Self::Head(head) => head.schema,
+            Self::Checkpoint(checkpoint) => checkpoint.schema,
         }
     }
 
@@ -301,7 +362,11 @@ impl Entry {
     pub fn renewed(self) -> Self {
         match self {
             Self::Decision(record) => Self::Decision(Box::new(record.renewed())),
-            Self::Note(_) | Self::Finding(_) => self,
+            Self::Note(_)
+            | Self::Finding(_)
+            | Self::Outcome(_)
+            | Self::Head(_)
+            | Self::Checkpoint(_) => self,
         }
     }
 
@@ -312,6 +377,9 @@ impl Entry {
             Self::Decision(record) => record.time,
             Self::Note(note) => note.time,
             Self::Finding(finding) => finding.time,
+            Self::Outcome(outcome) => outcome.time,
+            Self::Head(head) => head.time,
+            Self::Checkpoint(checkpoint) => checkpoint.time,
         }
     }
 }
@@ -357,19 +425,5 @@ impl Tally {
     /// Counts a record that is not written, with the repeats that it stands for.
     pub(super) fn count(&mut self, record: &Record) {
         self.add(record.ended(), record.repeats.max(1), record.time);
-    }
-}
-
-impl fmt::Display for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::PullImage => "PullImage",
-            Self::RunPodSandbox => "RunPodSandbox",
-            Self::CreateContainer => "CreateContainer",
-            Self::ImageVolume => "ImageVolume",
-            Self::StartContainer => "StartContainer",
-            Self::ImageVerifier => "ImageVerifier",
-            Self::Other => "Other",
-        })
     }
 }

@@ -30,6 +30,7 @@ pub(super) struct Kind {
     uid: Option<String>,
     container: Option<String>,
     container_id: Option<String>,
+    sandbox: Option<String>,
     policies: Option<String>,
     trust: Option<String>,
 }
@@ -61,7 +62,7 @@ pub(super) struct AlikeFindings {
     detail: BTreeMap<String, String>,
 }
 
-/// What becomes of a decision or a finding.
+/// What becomes of a decision, a finding or an outcome.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fate<K> {
     /// It is the first of its kind: write it, and [`watch`](Repeats::watch) for those like it.
@@ -114,6 +115,7 @@ impl Kind {
             uid: record.pod.uid.clone(),
             container: record.container.clone(),
             container_id: record.container_id.clone(),
+            sandbox: record.sandbox_id.clone(),
             policies: record.policy_generation.clone(),
             trust: record.trust_generation.clone(),
         }
@@ -207,9 +209,9 @@ impl<R: Repeated> Repeats<R> {
         Some(watched)
     }
 
-    /// Whether decisions of this kind are being counted.
-    pub(super) fn watches(&self, kind: &R::Kind) -> bool {
-        self.watched.contains_key(kind)
+    /// The one that is on record for those of this kind, where they are being counted.
+    pub(super) fn first_of(&self, kind: &R::Kind) -> Option<DecisionId> {
+        self.watched.get(kind).map(|watched| watched.first)
     }
 
     /// When the next window ends.
@@ -366,7 +368,7 @@ mod tests {
         write(&mut repeats, &first, start);
         assert!(matches!(repeats.fate(&ask.refusal("a", "unsigned", "prod")), Fate::Counted(_)));
         assert_eq!(repeats.forget(&Kind::of(&first)), 1);
-        assert!(!repeats.watches(&Kind::of(&first)));
+        assert_eq!(repeats.first_of(&Kind::of(&first)), None);
         assert_eq!(repeats.all(), []);
         assert!(matches!(repeats.fate(&ask.refusal("a", "unsigned", "prod")), Fate::Write(_)));
     }

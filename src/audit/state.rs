@@ -103,6 +103,14 @@ impl State {
         lock(&self.lost).merge(lost);
     }
 
+    /// Counts outcomes that could not be recorded.
+    pub(super) fn lose_outcomes(&self, many: u64, time: Timestamp) {
+        let mut lost = Tally::default();
+        lost.add_outcomes(many, time);
+        self.count_failed(many);
+        lock(&self.lost).merge(lost);
+    }
+
     /// The round that the thread is in. To be read before looking for an answer that may have come.
     pub(super) fn round(&self) -> u64 {
         self.rounds.load(Ordering::Acquire)

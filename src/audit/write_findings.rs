@@ -7,9 +7,9 @@ use super::encode;
 use super::error::AuditError;
 use super::findings::PlannedFinding;
 use super::queue::QueuedFinding;
+use super::record::Recorded;
 use super::record::stamp::Timestamp;
 use super::record::{Finding, FindingKind};
-use super::recorded::Recorded;
 use super::repeats::Fate;
 use super::writer::{Writer, answer};
 
@@ -27,12 +27,12 @@ impl Writer {
             Fate::Write(kind) => kind,
             Fate::Counted(_) => {
                 self.state.counted.fetch_add(1, Ordering::Relaxed);
-                answer(reply, Ok(Recorded::new(false)));
+                answer(reply, Ok(Recorded::new(false, finding.id)));
                 return 0;
             }
             Fate::TooMany => {
                 self.tally_findings(1, finding.time);
-                answer(reply, Ok(Recorded::new(false)));
+                answer(reply, Ok(Recorded::new(false, finding.id)));
                 return 0;
             }
         };
@@ -46,7 +46,7 @@ impl Writer {
         };
         if !self.has_room_for_finding(finding.finding, line.len()) {
             self.tally_findings(1, finding.time);
-            answer(reply, Ok(Recorded::new(false)));
+            answer(reply, Ok(Recorded::new(false, finding.id)));
             return 0;
         }
         if !finding.alert {
@@ -56,7 +56,14 @@ impl Writer {
             self.findings.repeats.watch(kind, finding.id, now);
         }
         let bytes = line.len();
-        planned.push(PlannedFinding { line, time: finding.time, kind, reply, seat });
+        planned.push(PlannedFinding {
+            line,
+            id: finding.id,
+            time: finding.time,
+            kind,
+            reply,
+            seat,
+        });
         bytes
     }
 
@@ -64,12 +71,12 @@ impl Writer {
     pub(super) fn commit_findings(&mut self, planned: Vec<PlannedFinding>) {
         let lines: Vec<u8> = planned.iter().flat_map(|planned| &planned.line).copied().collect();
         let outcome = self.add(&lines, planned.len());
-        for PlannedFinding { time, kind, reply, .. } in planned {
+        for PlannedFinding { id, time, kind, reply, .. } in planned {
             if outcome.is_err() {
                 let counted_with_it = kind.map_or(0, |kind| self.findings.repeats.forget(&kind));
                 self.state.lose_findings(1 + counted_with_it, time);
             }
-            answer(reply, outcome.clone().map(|()| Recorded::new(true)));
+            answer(reply, outcome.clone().map(|()| Recorded::new(true, id)));
         }
     }
 

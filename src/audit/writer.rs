@@ -15,11 +15,11 @@ use super::error::AuditError;
 use super::file::LogFile;
 use super::findings::{Findings, PlannedFinding};
 use super::options::Options;
+use super::outcomes::{self, Outcomes};
 use super::queue::{Acknowledgement, Message, QueueSeat, Queued};
-use super::record::stamp::{Ids, Timestamp};
+use super::record::stamp::{DecisionId, Ids, Timestamp};
 use super::record::verdict::Ended;
-use super::record::{Note, Noted, Record, SCHEMA, Tally};
-use super::recorded::Recorded;
+use super::record::{HeadCause, Note, Noted, Record, Recorded, SCHEMA, Tally, Writing};
 use super::repeats::{Allowance, Fate, Kind, Repeats};
 use super::state::{State, lock};
 use crate::clock::Clock;
@@ -42,10 +42,11 @@ pub(super) struct Writer {
     pub(super) options: Options,
     pub(super) clock: Clock,
     pub(super) state: Arc<State>,
-    ids: Arc<Mutex<Ids>>,
+    pub(super) ids: Arc<Mutex<Ids>>,
     repeats: Repeats<Record>,
     allowance: Allowance,
     pub(super) findings: Findings,
+    pub(super) outcomes: Outcomes,
     /// Whether the file was ever open.
     is_open: bool,
     /// Records that stand for repeats and whose time has come.
@@ -56,11 +57,14 @@ pub(super) struct Writer {
     notes: Vec<(Noted, oneshot::Sender<Result<(), AuditError>>)>,
     /// When the notes about counted and lost decisions may be written next.
     notes_due: Instant,
+    /// What stands at the head of each file; none of a log without heads.
+    pub(super) writing: Option<Writing>,
 }
 
 /// One record on its way to the disk.
 struct Planned {
     line: Vec<u8>,
+    id: DecisionId,
     ended: Ended,
     time: Timestamp,
     /// What it is the first of; none where those like it are not watched for.
@@ -75,7 +79,7 @@ struct Planned {
 #[derive(Default)]
 struct Batch {
     planned: Vec<Planned>,
-    counted: Vec<(Kind, Acknowledgement)>,
+    counted: Vec<(Kind, DecisionId, Acknowledgement)>,
     findings: Vec<PlannedFinding>,
     bytes: usize,
 }
@@ -92,6 +96,7 @@ impl Writer {
         let repeats = Repeats::new(options.repeat_window(), options.repeat_entries.get());
         let allowance = Allowance::new(options.refusal_bytes_per_hour.get(), now);
         let findings = Findings::new(&options, now);
+        let outcomes = Outcomes::new(&options);
         let (due, counted, notes, is_open) = (Vec::new(), Tally::default(), Vec::new(), false);
         Self {
             file,
@@ -102,12 +107,19 @@ impl Writer {
             repeats,
             allowance,
             findings,
+            outcomes,
             is_open,
             due,
             counted,
             notes,
             notes_due: now,
+            writing: None,
         }
+    }
+
+    /// The same, and this stands at the head of each file.
+    pub(super) fn headed(self, writing: Option<Writing>) -> Self {
+        Self { writing, ..self }
     }
 
     /// Opens the file, says how that went, and works until the log is closed or its last handle is
@@ -125,6 +137,7 @@ impl Writer {
                 let _opener_may_be_gone = opened.try_send(Err(error));
             }
             Ok(()) | Err(_) => {
+                self.write_head(HeadCause::Start);
                 let _told_by_counters = self.settle(false);
                 self.state.come_round();
                 let _opener_may_be_gone = opened.try_send(Ok(()));
@@ -163,8 +176,7 @@ impl Writer {
         first: Option<Message>,
         inbox: &Receiver<Message>,
     ) -> (Batch, Option<oneshot::Sender<Result<(), AuditError>>>) {
-        let most =
-            BATCH_BYTES.min(usize::try_from(self.options.max_bytes.get()).unwrap_or(BATCH_BYTES));
+        let most = BATCH_BYTES.min(self.file_bytes());
         let mut batch = Batch::default();
         let (mut next, mut taken) = (first, 0);
         while let Some(message) = next {
@@ -174,6 +186,11 @@ impl Writer {
                 Message::Find(queued) => {
                     batch.bytes += self.plan_finding(*queued, &mut batch.findings);
                 }
+                Message::Tell(queued) => self.plan_outcome(*queued),
+                Message::Head(writing) => {
+                    self.writing = Some(*writing);
+                    self.write_head(HeadCause::Reload);
+                }
                 Message::Note(noted, reply) => self.notes.push((noted, reply)),
                 Message::Close(reply) => return (batch, Some(reply)),
             }
@@ -181,6 +198,11 @@ impl Writer {
             next = if full { None } else { inbox.try_recv().ok() };
         }
         (batch, None)
+    }
+
+    /// What a file takes, in bytes.
+    pub(super) fn file_bytes(&self) -> usize {
+        usize::try_from(self.options.max_bytes.get()).unwrap_or(usize::MAX)
     }
 
     /// The next message, or a timeout when something that was counted is due, or it is time to look
@@ -198,7 +220,8 @@ impl Writer {
 
     /// When the next windows of repeats end.
     fn next_end(&self) -> impl Iterator<Item = Instant> + use<> {
-        self.repeats.next_end().into_iter().chain(self.findings.repeats.next_end())
+        let findings = self.findings.repeats.next_end();
+        self.repeats.next_end().into_iter().chain(findings).chain(self.outcomes.next())
     }
 
     /// Looks who else could write the log, and opens it where that was not possible so far.
@@ -208,7 +231,7 @@ impl Writer {
             self.is_open = opening.is_ok();
             self.state.attempted(&opening);
         }
-        self.state.looked(self.file.exposed());
+        self.state.looked(self.options.exposed());
     }
 
     /// Decides what becomes of one record: a line, or a place in a count.
@@ -224,7 +247,7 @@ impl Writer {
             self.due.extend(self.repeats.ended(now));
             match self.repeats.fate(&record) {
                 Fate::Write(kind) => Some(kind),
-                Fate::Counted(kind) => return batch.counted.push((kind, reply)),
+                Fate::Counted(kind) => return batch.counted.push((kind, record.id, reply)),
                 Fate::TooMany if gives_way => return self.tally(&record, reply),
                 Fate::TooMany => None,
             }
@@ -243,8 +266,8 @@ impl Writer {
             self.repeats.watch(kind.clone(), record.id, now);
         }
         batch.bytes += line.len();
-        let (ended, time) = (record.ended(), record.time);
-        batch.planned.push(Planned { line, ended, time, kind, gives_way, reply, _seat: seat });
+        let (id, ended, time) = (record.id, record.ended(), record.time);
+        batch.planned.push(Planned { line, id, ended, time, kind, gives_way, reply, _seat: seat });
     }
 
     /// Counts a refusal that is not written and not watched. It is refused all the same.
@@ -252,7 +275,7 @@ impl Writer {
         self.await_notes();
         self.counted.count(record);
         self.state.counted.fetch_add(1, Ordering::Relaxed);
-        answer(reply, Ok(Recorded::new(false)));
+        answer(reply, Ok(Recorded::new(false, record.id)));
     }
 
     /// Something will be counted: a note tells of it at the end of a window.
@@ -279,27 +302,33 @@ impl Writer {
                 lines.len(),
             )
         };
-        let (all, count) = lines(|_| true);
+        let (mut all, count) = lines(|_| true);
         let (admissions, admitted) = lines(|planned| !planned.gives_way);
-        let whole = self.add(&all, count);
+        let room = self.file_bytes().saturating_sub(all.len());
+        let told = self.outcomes.take((count > 0, self.clock.steady()), room);
+        all.extend(outcomes::lines(&told));
+        let more = count + told.len();
+        let whole = self.add(&all, more);
+        self.outcomes_added(told, &whole);
         let alone = match &whole {
-            Err(AuditError::Full { .. }) if 0 < admitted && admitted < count => {
+            Err(AuditError::Full { .. }) if 0 < admitted && admitted < more => {
                 self.add(&admissions, admitted)
             }
             Err(_) | Ok(()) => whole.clone(),
         };
-        for Planned { ended, time, kind, gives_way, reply, .. } in batch.planned {
+        for Planned { id, ended, time, kind, gives_way, reply, .. } in batch.planned {
             let outcome = if gives_way { &whole } else { &alone };
             if outcome.is_err() {
                 let counted_with_it = kind.map_or(0, |kind| self.repeats.forget(&kind));
                 self.state.lose(ended, 1 + counted_with_it, time);
             }
-            answer(reply, outcome.clone().map(|()| Recorded::new(true)));
+            answer(reply, outcome.clone().map(|()| Recorded::new(true, id)));
         }
-        for (kind, reply) in batch.counted {
-            let outcome = if self.repeats.watches(&kind) { Ok(()) } else { whole.clone() };
+        for (kind, id, reply) in batch.counted {
+            let first = self.repeats.first_of(&kind);
+            let outcome = if first.is_some() { Ok(()) } else { whole.clone() };
             self.state.counted.fetch_add(u64::from(outcome.is_ok()), Ordering::Relaxed);
-            answer(reply, outcome.map(|()| Recorded::new(false)));
+            answer(reply, outcome.map(|()| Recorded::new(false, first.unwrap_or(id))));
         }
         self.commit_findings(batch.findings);
     }
@@ -308,6 +337,7 @@ impl Writer {
     /// `finish` writes all.
     fn settle(&mut self, finish: bool) -> Result<(), AuditError> {
         self.settle_findings(finish);
+        self.settle_outcomes(finish);
         let now = self.clock.steady();
         self.due.extend(if finish { self.repeats.all() } else { self.repeats.ended(now) });
         let (mut lines, mut standing) = (Vec::new(), Vec::new());
@@ -379,6 +409,16 @@ impl Writer {
         if lines.is_empty() {
             return Ok(());
         }
+        let head = if self.writing.is_some() && self.file.begins(lines.len()) {
+            self.head(HeadCause::File)
+        } else {
+            None
+        };
+        let headed = head.as_ref().map(|head| [head.as_slice(), lines].concat());
+        self.put(headed.as_deref().unwrap_or(lines), count + usize::from(head.is_some()))
+    }
+
+    pub(super) fn put(&mut self, lines: &[u8], count: usize) -> Result<(), AuditError> {
         let outcome = self.file.append(lines);
         self.state.attempted(&outcome);
         if outcome.is_ok() {

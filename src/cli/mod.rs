@@ -11,6 +11,7 @@ mod deny;
 mod evidence;
 mod init;
 mod node;
+mod of_audit;
 mod of_policies;
 mod policy;
 mod status;
@@ -29,6 +30,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use deny::DenyCommand;
 use evidence::EvidenceCommand;
 use node::running;
+use of_audit::AuditCommand;
 use of_policies::{KeysCommand, PolicyCommand};
 pub use terminal::screen::{Color, Exit, Output, Printing, Screen};
 
@@ -114,7 +116,8 @@ enum Command {
     /// and line, and what was in force before stays. systemctl reload sealgate does the same. Exit
     /// code 1 with faults, 2 when the gate could not be asked.
     #[command(after_help = "Examples:\n  sealgate reload\n  sealgate reload --output json | jq \
-            .policy.generation")]
+            .policy.generation\n  sealgate reload --allow-empty /etc/sealgate/policies\n  sealgate \
+            reload --allow-lost-list fleet")]
     Reload(node::reload::Options),
     /// Look over this node: whether everything is in its place, and nothing goes around the gate.
     ///
@@ -179,18 +182,6 @@ enum Command {
             .commit"
     )]
     Version(NoOptions),
-}
-
-#[derive(Debug, Subcommand)]
-enum AuditCommand {
-    /// The latest decisions.
-    #[command(after_help = "Examples:\n  \
-        sealgate audit tail\n  sealgate audit tail -n 50 --refused\n  sealgate audit tail --follow \
-        --output json")]
-    Tail(audit::Tail),
-    /// One decision, whole.
-    #[command(after_help = "Examples:\n  sealgate audit show 019aa3f5c6d1-00000007-5b1e22c4")]
-    Show(audit::Show),
 }
 
 #[derive(Debug, Subcommand)]
@@ -289,7 +280,10 @@ fn run_without_settings(command: &Command, config: &Path, screen: &mut Screen) -
         Command::Policy(PolicyCommand::Explain(options)) => {
             Some(policy::explain::run(options, config, screen))
         }
-        Command::Policy(PolicyCommand::Schema(NoOptions {})) => Some(init::schema::run(screen)),
+        Command::Policy(PolicyCommand::Schema(NoOptions {})) => {
+            Some(init::schema::policies(screen))
+        }
+        Command::Audit(AuditCommand::Schema(NoOptions {})) => Some(init::schema::log(screen)),
         Command::Run
         | Command::Policy(
             PolicyCommand::Observed(_)
@@ -324,11 +318,12 @@ fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// The configuration; the defaults where there is none, for cases, which are about no node, and for
-/// policies to begin with.
+/// The configuration; the defaults where there is none, for cases and for logs of other nodes, which
+/// are not about this one, and for policies to begin with.
 fn settings(command: &Command, config: &Path) -> Result<Settings, config::ConfigError> {
     let needs_none =
-        matches!(command, Command::Policy(PolicyCommand::Test(_) | PolicyCommand::Init(_)));
+        matches!(command, Command::Policy(PolicyCommand::Test(_) | PolicyCommand::Init(_)))
+            || matches!(command, Command::Audit(command) if command.is_elsewhere());
     if needs_none && matches!(config.try_exists(), Ok(false)) {
         return config::parse(&[]);
     }
@@ -365,10 +360,9 @@ fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) 
             init::command::run(&options, settings, screen)
         }
         Command::Policy(PolicyCommand::List(NoOptions {})) => policy::list::run(settings, screen),
-        Command::Policy(PolicyCommand::Schema(NoOptions {})) => init::schema::run(screen),
+        Command::Policy(PolicyCommand::Schema(NoOptions {})) => init::schema::policies(screen),
         Command::Keys(KeysCommand::List(NoOptions {})) => policy::keys::run(settings, screen),
-        Command::Audit(AuditCommand::Tail(options)) => audit::tail(&options, settings, screen),
-        Command::Audit(AuditCommand::Show(options)) => audit::show(&options, settings, screen),
+        Command::Audit(command) => of_audit::run(&command, settings, screen),
         Command::Status => status::run(settings, screen),
         Command::Reload(options) => node::reload::run(&options, settings, screen),
         Command::Doctor(options) => node::doctor::run(&options, settings, screen),

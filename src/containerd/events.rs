@@ -1,4 +1,4 @@
-//! [`Events`]: containerd's word that a container was made or started, as it happens, in the
+//! [`Events`]: containerd's word that a container was made, started or removed, as it happens, in the
 //! namespaces that are asked for.
 //!
 //! A claim like all of containerd's words; and a stream that breaks off when containerd goes away.
@@ -11,7 +11,7 @@ use tonic::{Request, Streaming};
 
 use super::images::since_1970;
 use super::{Runtime, RuntimeError};
-use crate::proto::containerd::events::{ContainerCreate, TaskStart};
+use crate::proto::containerd::events::{ContainerCreate, ContainerDelete, TaskStart};
 use crate::proto::containerd::services::events::v1::{Envelope, SubscribeRequest};
 
 /// The call that begins the stream.
@@ -20,6 +20,9 @@ const CALL: &str = "Events/Subscribe";
 const CREATED: &str = "/containers/create";
 /// Its first process was started.
 const STARTED: &str = "/tasks/start";
+
+/// It is gone.
+const DELETED: &str = "/containers/delete";
 
 /// The stream of events.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ pub enum Happened {
     },
     /// Its first process was started.
     Started,
+    /// It is gone.
+    Removed,
 }
 
 impl Runtime {
@@ -60,7 +65,8 @@ impl Runtime {
     /// [`RuntimeError`] when the runtime did not answer.
     pub async fn events(&self, namespaces: &[String]) -> Result<Events, RuntimeError> {
         let filters = namespaces.iter().flat_map(|namespace| {
-            [CREATED, STARTED].map(|topic| format!("namespace=={namespace:?},topic=={topic:?}"))
+            [CREATED, STARTED, DELETED]
+                .map(|topic| format!("namespace=={namespace:?},topic=={topic:?}"))
         });
         // No time limit: it lives as long as containerd does.
         let request = Request::new(SubscribeRequest { filters: filters.collect() });
@@ -97,6 +103,11 @@ fn read(envelope: Envelope) -> Result<Event, RuntimeError> {
                 .map_err(|_| malformed("a started task that does not parse"))?;
             (event.container_id, Happened::Started)
         }
+        DELETED => {
+            let event = ContainerDelete::decode(bytes.as_slice())
+                .map_err(|_| malformed("a removed container that does not parse"))?;
+            (event.id, Happened::Removed)
+        }
         _ => return Err(malformed("an event that was not asked for")),
     };
     let at = envelope.timestamp.as_ref().map(since_1970).unwrap_or_default();
@@ -131,12 +142,15 @@ mod tests {
         assert_eq!(created, Ok(event("c", what)));
         let started = read(envelope(STARTED, b"\x0a\x01c\x10\x07".to_vec()));
         assert_eq!(started, Ok(event("c", Happened::Started)));
+        let removed = read(envelope(DELETED, b"\x0a\x01c".to_vec()));
+        assert_eq!(removed, Ok(event("c", Happened::Removed)));
     }
 
     #[test]
     fn what_cannot_be_read_is_an_error_and_no_silence() {
         assert!(read(envelope(CREATED, b"\xff".to_vec())).is_err());
         assert!(read(envelope(STARTED, b"\x0a\xff".to_vec())).is_err());
+        assert!(read(envelope(DELETED, b"\xff".to_vec())).is_err());
         assert!(read(envelope("/tasks/exit", Vec::new())).is_err());
     }
 }

@@ -71,12 +71,15 @@ impl Gate {
         holds.then_some(ProvenBefore(()))
     }
 
-    /// Removes a container that could not be proven.
-    pub async fn remove_container(&self, container: &str) {
+    /// Removes a container that could not be proven; whether the runtime did.
+    pub async fn remove_container(&self, container: &str) -> bool {
         self.made.note_removed(container, self.clock().unix());
-        if let Err(error) = self.runtime.remove_container(container).await {
-            tracing::error!(container, %error, "a container that was not proven could not be \
-                removed; it will not be started");
-        }
+        let removed = self.runtime.remove_container(container).await;
+        removed
+            .inspect_err(|error| {
+                tracing::error!(container, %error, "a container that was not proven could not be \
+                    removed; it will not be started");
+            })
+            .is_ok()
     }
 }

@@ -22,8 +22,6 @@ pub(super) struct FolderReads {
     pub(super) own: BoundedReads,
     /// Begun because somebody asked.
     pub(super) told: BoundedReads,
-    /// Of who must have signed a deny list, before one is fetched.
-    pub(super) signers: BoundedReads,
     /// Of the files of deny lists, which are written too: one list after the other.
     pub(super) lists: BoundedReads,
 }
@@ -54,7 +52,7 @@ impl Default for FolderReads {
     fn default() -> Self {
         let reads = || BoundedReads::new(HANGING_MAX, READ_LIMIT);
         let lists = BoundedReads::new(1, READ_LIMIT);
-        Self { own: reads(), told: reads(), signers: reads(), lists }
+        Self { own: reads(), told: reads(), lists }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::audit;
 use crate::config::Settings;
 use crate::cri::Gate;
 use crate::floor;
@@ -31,6 +32,19 @@ pub(super) fn clock_warning(gate: &Gate, says: Timestamp) -> Option<String> {
              ahead before"
         )
     })
+}
+
+/// What to put on record of a clock that is not believed.
+pub(super) fn clock_behind(gate: &Gate, says: Timestamp) -> Option<audit::Noted> {
+    let known = gate.floor().latest();
+    let is_behind = known.duration_since(says) > BEHIND;
+    is_behind.then(|| audit::Noted::ClockBehind { says: stamp(says), known: stamp(known) })
+}
+
+/// As records have it.
+fn stamp(time: Timestamp) -> audit::Timestamp {
+    let since = u64::try_from(time.as_millisecond()).unwrap_or_default();
+    audit::Timestamp::from_unix(std::time::Duration::from_millis(since))
 }
 
 /// Puts what is known of the time on disk before the log is written, whose first record takes the

@@ -6,11 +6,14 @@
 //! and what is struck off is in force within a second.
 //!
 //! A folder that is empty where policies were is a mount that went away, or a mistake: no set without
-//! the policies of a folder takes the place of one with, unless an operator says so in so many words.
-//! A signal does not: the daily refresh of trust roots sends one, through the service manager. A folder that hangs
-//! is given up on and tried again.
+//! the policies of a folder, or without a fetched deny list, takes the place of one with, unless an
+//! operator names what is to go ([`Consent`]). A signal does not: the daily refresh of trust roots
+//! sends one, through the service manager. A folder that hangs is given up on and tried again.
+
+mod losses;
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -18,8 +21,10 @@ use std::time::Duration;
 use tokio::signal::unix::Signal;
 
 use super::bounded_reads::{BoundedReads, ReadFault};
-use super::noted::{Noted, PolicyState, denials_changed, replaced_changed};
+use super::known_time::clock_behind;
+use super::noted::{Noted, PolicyState, came_in_force, denials_changed};
 use super::{CLOCK, Daemon, tell};
+use crate::aside;
 use crate::audit;
 use crate::config;
 use crate::control::{Answer, Faults, Reloaded};
@@ -27,6 +32,7 @@ use crate::deny_fetch::{self, InForce};
 use crate::loader::{self, FolderState};
 use crate::policy::PolicySet;
 use crate::systemd::News;
+use losses::{Consent, Losses, LostList, lost};
 
 /// How often the folders are looked at. With what follows, a change is in force within a second.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -44,15 +50,14 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// How long a reload waits at its end until the set before is out of memory, so that the next reload
 /// finds one set there and not two. Where a decision still uses the old set, it does not wait.
 const LET_GO: Duration = Duration::from_secs(1);
+
 /// Who wants a reload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Cause {
     /// The gate itself: something in the folders has changed.
     Change,
-    /// A signal, or an operator.
-    Told,
-    /// An operator, who knows that no policy may be left.
-    ToldThoughEmpty,
+    /// A signal, or an operator, who lets go what is named.
+    Told(Consent),
 }
 
 /// Why what is on disk is not in force.
@@ -60,16 +65,8 @@ enum Cause {
 enum NotReloaded {
     /// The files are faulty.
     Faulty(Faults),
-    /// A folder holds no policy any more, and did when the set in force was read.
-    Emptied {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// The configuration names deny lists no more that are in force.
-    ListsGone {
-        /// Each with the number of its entries.
-        lists: Vec<(String, usize)>,
-    },
+    /// What is in force would be lost, and no operator let it go.
+    Losing(Losses),
     /// The folders could not be read.
     Unread(ReadFault),
 }
@@ -79,32 +76,27 @@ impl std::fmt::Display for NotReloaded {
         match self {
             Self::Faulty(faults) => write!(f, "{faults}"),
             Self::Unread(fault) => write!(f, "{fault}"),
-            Self::Emptied { folder } => write!(
-                f,
-                "no policy is left in {}, and the policies that were there stay in force: bring \
-                 them back; if there is to be none, run: sealgate reload --allow-empty",
-                folder.display().to_string().escape_default()
-            ),
-            Self::ListsGone { lists } => {
-                f.write_str(
-                    "policy.deny_lists no longer has what is in force and stays in force: ",
-                )?;
-                for (number, (list, entries)) in lists.iter().enumerate() {
-                    let separator = if number == 0 { "" } else { ", " };
-                    write!(f, "{separator}list {list} with {entries} entries")?;
-                }
-                f.write_str("; bring it back; if it is to go, run: sealgate reload --allow-empty")
-            }
+            Self::Losing(losses) => write!(f, "{}", losses.refused()),
         }
     }
 }
 
 /// What came of reading the folders once.
 struct Reading {
-    /// The set, and what an operator should know about it.
-    read: Result<(Arc<PolicySet>, Noted), Faults>,
+    /// What was read.
+    read: Result<LoadedPolicies, Faults>,
     /// Where it was read, and how the folders were; none when the configuration could not be read.
     at: Option<(loader::Options, FolderState)>,
+}
+
+/// A set that was read.
+struct LoadedPolicies {
+    /// The set.
+    set: Arc<PolicySet>,
+    /// What an operator should know about it.
+    noted: Noted,
+    /// The deny lists in force that it does not have.
+    lists: Vec<LostList>,
 }
 
 impl Daemon {
@@ -113,14 +105,14 @@ impl Daemon {
     /// came.
     pub(super) async fn reload_when_told(self: Arc<Self>, mut hangup: Signal) {
         while hangup.recv().await.is_some() {
-            drop(self.reload(Cause::Told).await);
+            drop(self.reload(Cause::Told(Consent::default())).await);
         }
     }
 
     /// Reloads when the folders of policies and keys have changed, for ever.
     pub(super) async fn reload_on_change(self: Arc<Self>) {
         // Apart, since a log that hangs must not keep changes from being seen.
-        tokio::spawn(Arc::clone(&self).record_replaced());
+        tokio::spawn(Arc::clone(&self).record_start());
         // How the folders were when they were last read on account of a change.
         let (mut restless, mut tried, mut tried_at) = (0, None, CLOCK.steady());
         loop {
@@ -158,30 +150,38 @@ impl Daemon {
         }
     }
 
-    /// Answers an operator who asks for a reload.
-    pub(super) async fn reload_now(&self, though_empty: bool) -> Answer {
-        let cause = if though_empty { Cause::ToldThoughEmpty } else { Cause::Told };
-        match self.reload(cause).await {
+    /// Answers an operator who asks for a reload, and lets go what is named: folders that may have no
+    /// policy any more, and fetched deny lists.
+    pub(super) async fn reload_now(
+        self: &Arc<Self>,
+        folders: Vec<PathBuf>,
+        lists: Vec<String>,
+    ) -> Answer {
+        match self.reload(Cause::Told(Consent { folders, lists })).await {
             Ok((changed, not_recorded)) => {
                 let policy = self.policy_status();
                 Answer::Reloaded(Box::new(Reloaded { policy, changed, not_recorded }))
             }
             Err(NotReloaded::Faulty(faults)) => Answer::Faulty(faults),
-            Err(less @ (NotReloaded::Emptied { .. } | NotReloaded::ListsGone { .. })) => {
-                Answer::Faulty(Faults::of([less.to_string()]))
-            }
+            Err(NotReloaded::Losing(losses)) => Answer::Faulty(losses.refused()),
             Err(unread @ NotReloaded::Unread(_)) => Answer::NotDone(unread.to_string()),
         }
     }
 
     /// Reads the policy and keys again; whether anything else is in force now, and why a change of
-    /// what is denied or replaced is not on record. A broken set changes nothing, loudly.
-    async fn reload(&self, cause: Cause) -> Result<(bool, Option<String>), NotReloaded> {
+    /// what is denied or replaced is not on record. A broken set changes nothing, loudly. Who asked
+    /// may stop waiting: what was begun is done to its end.
+    async fn reload(self: &Arc<Self>, cause: Cause) -> Result<(bool, Option<String>), NotReloaded> {
+        let daemon = Arc::clone(self);
+        to_its_end(async move { daemon.reload_whole(&cause).await }).await
+    }
+
+    async fn reload_whole(&self, cause: &Cause) -> Result<(bool, Option<String>), NotReloaded> {
         let _turn = self.reloading.lock().await;
         tell(&News::Reloading);
         let config: PathBuf = self.config.clone();
         let memory = Arc::clone(&self.lists.memory);
-        let reading = move || load(&config, cause, &|| memory.in_force());
+        let reading = move || load(&config, &|| memory.in_force());
         let reading = self.reads_of(cause).run(reading).await;
         let outcome = match reading.map_err(NotReloaded::Unread) {
             Ok(Reading { read, at }) => {
@@ -189,8 +189,8 @@ impl Daemon {
                 if let Some(at) = at.clone() {
                     self.policy_state().seen = at;
                 }
-                let options = at.as_ref().map(|(options, _)| options.clone());
-                match self.to_put_in_force(read, at, cause) {
+                let options = at.map(|(options, _)| options);
+                match self.to_put_in_force(read, options.as_ref(), cause) {
                     Ok((set, noted)) => Ok(self.put_in_force(set, noted, options).await),
                     Err(why) => Err(why),
                 }
@@ -204,10 +204,10 @@ impl Daemon {
         outcome
     }
 
-    fn reads_of(&self, cause: Cause) -> &BoundedReads {
+    fn reads_of(&self, cause: &Cause) -> &BoundedReads {
         match cause {
             Cause::Change => &self.reads.own,
-            Cause::Told | Cause::ToldThoughEmpty => &self.reads.told,
+            Cause::Told(_) => &self.reads.told,
         }
     }
 
@@ -217,31 +217,24 @@ impl Daemon {
         self.reads.own.run(move || FolderState::of(&options)).await
     }
 
-    /// What was read, unless it is faulty or leaves the node without a policy that it had.
+    /// What was read, unless it is faulty or leaves the node without what it had and nobody let go.
     fn to_put_in_force(
         &self,
-        read: Result<(Arc<PolicySet>, Noted), Faults>,
-        at: Option<(loader::Options, FolderState)>,
-        cause: Cause,
+        read: Result<LoadedPolicies, Faults>,
+        options: Option<&loader::Options>,
+        cause: &Cause,
     ) -> Result<(Arc<PolicySet>, Noted), NotReloaded> {
-        let (set, noted) = read.map_err(NotReloaded::Faulty)?;
-        let is_emptied = set.is_empty() && !self.gate.policy().is_empty();
-        let own =
-            || at.map(|(options, _)| options.policies.written().to_owned()).unwrap_or_default();
-        let emptied = noted.emptied(&self.policy_state().noted).map(Path::to_owned);
-        let emptied = emptied.or_else(|| is_emptied.then(own));
-        if let Some(folder) = emptied.filter(|_| cause != Cause::ToldThoughEmpty) {
-            return Err(NotReloaded::Emptied { folder });
+        let LoadedPolicies { set, mut noted, lists } = read.map_err(NotReloaded::Faulty)?;
+        let emptied = noted.emptied(&self.policy_state().noted).into_iter();
+        let mut folders: Vec<PathBuf> = emptied.map(PathBuf::from).collect();
+        if folders.is_empty() && set.is_empty() && !self.gate.policy().is_empty() {
+            folders.extend(options.map(|options| options.policies.written().to_owned()));
         }
-        let lists = self.lists.memory.gone(&noted.lists);
-        if !lists.is_empty() {
-            if cause != Cause::ToldThoughEmpty {
-                return Err(NotReloaded::ListsGone { lists });
-            }
-            for (list, entries) in lists {
-                tracing::warn!(list, entries, "an operator let a deny list go that was in force");
-            }
+        let losses = Losses { folders, lists };
+        if !losses.are_let_go(cause.consent()) {
+            return Err(NotReloaded::Losing(losses));
         }
+        noted.warnings.extend(losses.lists.iter().map(ToString::to_string));
         noted.warn(super::now());
         Ok((set, noted))
     }
@@ -249,17 +242,16 @@ impl Daemon {
     /// Notes why what is on disk is not in force, and tells the journal when that is news.
     fn note_failure(&self, why: &NotReloaded) {
         let error = why.to_string();
-        let mut state = self.policy_state();
-        if state.reload_error.as_ref() != Some(&error) {
+        if self.policy_state().refused(&error, super::now()) {
             tracing::error!(
                 "the policy was NOT reloaded, the set before it stays in force: {error}"
             );
+            self.recorder.log().jot(audit::Noted::PoliciesRefused { message: error });
         }
-        state.reload_error = Some(error);
     }
 
     /// Reads the policies again for a deny list that was fetched.
-    pub(super) async fn reload_for_list(&self) -> Result<(), String> {
+    pub(super) async fn reload_for_list(self: &Arc<Self>) -> Result<(), String> {
         self.reload(Cause::Change).await.map(drop).map_err(|why| why.to_string())
     }
 
@@ -269,7 +261,6 @@ impl Daemon {
         noted: Noted,
         options: Option<loader::Options>,
     ) -> (bool, Option<String>) {
-        self.lists.memory.note_loaded(&noted.lists);
         let (policy, trust) = (set.generation().to_owned(), set.trust_generation().to_owned());
         let (changed, denials) = {
             // Not held any longer: the set before goes away once nobody has it.
@@ -280,12 +271,19 @@ impl Daemon {
             (changed, told.await.map_err(|lost| lost.to_string()))
         };
         let letting_go = self.gate.replace_policy(Arc::clone(&set));
+        // Nobody else runs in between: what the memory says is in force is.
+        self.lists.memory.note_loaded(&noted.lists);
+        self.recorder.log().put_in_force(&policy, &trust);
         self.sandbox_image.look_again();
-        let replaced = {
+        let notes = {
             let mut state = self.policy_state();
-            let replaced = replaced_changed(&state.noted.replaced, &noted.replaced, &policy);
-            state.taken(noted, options);
-            replaced
+            let notes = came_in_force(Some(&state.noted), &noted, (&policy, &trust));
+            state.taken(noted, options, super::now());
+            // Files that were read again and are what they were are no news.
+            let is_news = |note: &audit::Noted| {
+                changed || !matches!(note, audit::Noted::PoliciesInForce { .. })
+            };
+            notes.into_iter().filter(is_news).collect::<Vec<_>>()
         };
         for notice in set.exception_notices(self.gate.now()) {
             tracing::warn!("policy: {}", notice.text());
@@ -295,7 +293,7 @@ impl Daemon {
             Ok(denials) => (denials, None),
             Err(lost) => (None, Some(lost)),
         };
-        for note in denials.into_iter().chain(replaced) {
+        for note in denials.into_iter().chain(notes) {
             error = self.record(note).await.err().or(error);
         }
         if let Some(letting_go) = letting_go {
@@ -304,11 +302,16 @@ impl Daemon {
         (changed, error)
     }
 
-    /// Puts on record which documents others stand for as the gate starts.
-    async fn record_replaced(self: Arc<Self>) {
-        let replaced = self.policy_state().noted.replaced.clone();
-        let generation = self.gate.policy().generation().to_owned();
-        if let Some(note) = replaced_changed(&[], &replaced, &generation) {
+    /// Puts on record what is in force as the gate starts, and which fetched deny lists deny nothing.
+    async fn record_start(self: Arc<Self>) {
+        let set = self.gate.policy();
+        let generations = (set.generation(), set.trust_generation());
+        let (notes, lists) = {
+            let state = self.policy_state();
+            (came_in_force(None, &state.noted, generations), state.noted.lists_not_in_force())
+        };
+        let behind = clock_behind(&self.gate, super::now());
+        for note in notes.into_iter().chain(lists).chain(behind) {
             drop(self.record(note).await);
         }
     }
@@ -324,6 +327,25 @@ impl Daemon {
     pub(super) fn policy_state(&self) -> std::sync::MutexGuard<'_, PolicyState> {
         self.policy.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Cause {
+    /// What is let go.
+    fn consent(&self) -> &Consent {
+        const NOTHING: &Consent = &Consent::nothing();
+        match self {
+            Self::Change => NOTHING,
+            Self::Told(consent) => consent,
+        }
+    }
+}
+
+/// Does it to its end, also where nobody waits for that any more.
+///
+/// # Panics
+/// When it did.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    aside::finished(tokio::spawn(work)).await
 }
 
 /// What the watch over the folders does next.
@@ -363,9 +385,9 @@ fn next_step<S: PartialEq>(
 /// The set that the configuration names now. What changes while it is read is read again: half of a
 /// change is never put in force.
 ///
-/// A deny list that is in force and of which nothing is left that is believed is put back, or holds
-/// the reload up: no change of a file takes it out. An operator does, in so many words.
-fn load(config: &Path, cause: Cause, in_force: &dyn Fn() -> BTreeMap<String, InForce>) -> Reading {
+/// A deny list that is in force and of which nothing is left on disk that is believed is put back: no
+/// change of a file takes it out.
+fn load(config: &Path, in_force: &dyn Fn() -> BTreeMap<String, InForce>) -> Reading {
     let settings = match config::load(config) {
         Ok(settings) => settings,
         Err(error) => return Reading { read: Err(Faults::of([error.to_string()])), at: None },
@@ -379,69 +401,25 @@ fn load(config: &Path, cause: Cause, in_force: &dyn Fn() -> BTreeMap<String, InF
             continue;
         }
         // Once the files are read: what was taken before that counts.
-        let lists = in_force();
+        let in_force = in_force();
         let loaded = loaded.and_then(|loaded| {
-            let restored = deny_fetch::restore(&options, &loaded.lists, &lists);
+            let restored = deny_fetch::restore(&options, &loaded.lists, &in_force);
             let refused = |problem: Box<_>| loader::LoadError { problems: vec![*problem] };
             Ok((restored.map_err(refused)?, loaded))
         });
         let read = match loaded {
             Ok((true, _)) => continue,
-            Ok((false, loaded)) => match lost(&loaded, &lists) {
-                lost if lost.is_empty() || cause == Cause::ToldThoughEmpty => {
-                    let mut noted = Noted::of(&loaded, &settings.trust);
-                    noted.warnings.extend(lost.iter().map(LostList::let_go));
-                    Ok((Arc::new(loaded.policies), noted))
-                }
-                lost => Err(Faults::of(lost.iter().map(LostList::refused))),
-            },
+            Ok((false, loaded)) => {
+                let noted = Noted::of(&loaded, &settings.trust);
+                let lists = lost(&loaded.lists, &in_force);
+                Ok(LoadedPolicies { set: Arc::new(loaded.policies), noted, lists })
+            }
             Err(error) => Err(Faults::of(error.problems.iter().map(ToString::to_string))),
         };
         return Reading { read, at: Some((options, state)) };
     }
     let error = format!("the folder changed each of {READS_MAX} times while it was read");
     Reading { read: Err(Faults::of([error])), at: None }
-}
-
-/// A deny list that is in force, and of which nothing that was read is believed: its key is another
-/// in the configuration now, say.
-#[derive(Debug)]
-struct LostList {
-    problem: loader::Problem,
-    name: String,
-    /// How many entries are in force of it.
-    entries: usize,
-}
-
-impl LostList {
-    /// Why it holds a reload up, and what lets it go.
-    fn refused(&self) -> String {
-        let (problem, entries) = (&self.problem, self.entries);
-        format!(
-            "{problem}; its {entries} entries stay in force; if they are to go until it is fetched \
-             again, run: sealgate reload --allow-empty"
-        )
-    }
-
-    /// What to say once an operator let it go.
-    fn let_go(&self) -> String {
-        let (name, entries) = (&self.name, self.entries);
-        format!(
-            "an operator let the deny list {name} go, which was in force with {entries} entries: it \
-             denies NOTHING until it is fetched again"
-        )
-    }
-}
-
-fn lost(loaded: &loader::Loaded, lists: &BTreeMap<String, InForce>) -> Vec<LostList> {
-    let is_lost = |list: &&loader::KeptRead| !matches!(list.kept, Some(Ok(_)));
-    let lost = loaded.lists.iter().filter(is_lost).filter_map(|list| {
-        let (name, entries) = (list.name.clone(), lists.get(&list.name)?.entries);
-        let fault = list.kept.as_ref().and_then(|kept| kept.as_ref().err().cloned());
-        let problem = loader::Problem::DenyList { name: name.clone(), fault };
-        Some(LostList { problem, name, entries })
-    });
-    lost.collect()
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! What the running gate says of itself, to operators (`sealgate status`) and to monitors, and of an
-//! image to containerd's image verifier. It decides nothing.
+//! What the running gate says of itself to operators (`sealgate status`), and of an image to
+//! containerd's image verifier, and to monitors. It decides nothing.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::known_time::clock_warning;
 use super::{CLOCK, Daemon, now};
-use crate::audit::{Counters, Health, Verdict};
+use crate::audit::{Counters, Health, Noted, Verdict};
 use crate::control::{
     self, Answer, AuditStatus, ConnectionStatus, EvidenceStatus, MemoryStatus, NriStatus,
     PolicyStatus, RefreshStatus, RejudgeStatus, Request, RuntimeStatus, Status, SweptPage,
@@ -63,7 +63,7 @@ impl Daemon {
     }
 
     /// Answers an operator.
-    pub(super) async fn answer(&self, request: Request) -> Answer {
+    pub(super) async fn answer(self: &Arc<Self>, request: Request) -> Answer {
         match request {
             Request::Status => Answer::Status(Box::new(self.status().await)),
             Request::Canary => {
@@ -77,6 +77,11 @@ impl Daemon {
                     evidence = forgotten.evidence,
                     "an operator flushed the memory"
                 );
+                let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+                self.recorder.log().jot(Noted::Flushed {
+                    verdicts: number(forgotten.verdicts),
+                    evidence: number(forgotten.evidence),
+                });
                 Answer::Flushed(MemoryStatus::from(forgotten))
             }
             Request::Sweep => {
@@ -88,8 +93,8 @@ impl Daemon {
                 Answer::Swept(Box::new(SweptPage::of(&self.sweeper.progress(), from)))
             }
             Request::ClockLower => self.lower_clock().await,
-            Request::Reload => self.reload_now(false).await,
-            Request::ReloadThoughEmpty => self.reload_now(true).await,
+            Request::Reload => self.reload_now(Vec::new(), Vec::new()).await,
+            Request::ReloadLettingGo { folders, lists } => self.reload_now(folders, lists).await,
             Request::VerifyImage { name, digest } => self.verify_image(&name, &digest).await,
             Request::DenyFetch { name } => self.fetch_lists(name.as_deref()).await,
             Request::DenyLower { name, version, reason } => {
@@ -105,14 +110,14 @@ impl Daemon {
         let asked = (&*self.gate, &*self.recorder);
         match verify_image(asked, (name, digest), deadline).await {
             Ok(why) => may_bring(why),
-            Err(refusal) => Answer::MayNotBring {
-                code: refusal.code().to_owned(),
-                message: refusal.to_string(),
+            Err(refused) => Answer::MayNotBring {
+                code: refused.code().to_owned(),
+                message: refused.to_string(),
             },
         }
     }
 
-    fn audit_status(&self) -> AuditStatus {
+    pub(super) fn audit_status(&self) -> AuditStatus {
         let (Health { healthy, error, exposed, waiting }, Counters { written, failed, late, .. }) =
             self.recorder.health();
         AuditStatus { healthy, error, exposed, written, failed, late, waiting }
@@ -203,7 +208,7 @@ impl Daemon {
         }
     }
 
-    fn evidence_status(&self) -> EvidenceStatus {
+    pub(super) fn evidence_status(&self) -> EvidenceStatus {
         let health = self.gate.store_health();
         let counts = self.gate.store_counts().unwrap_or_default();
         EvidenceStatus {

@@ -1,9 +1,14 @@
-//! The time as of which the gate judges: how it is kept, and how an operator lowers it.
+//! The time as of which the gate judges: how it is kept, and how an operator lowers it; the zone in
+//! which people read the clock.
 
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::{CLOCK, Daemon};
 use crate::audit::{self, Noted};
@@ -15,6 +20,13 @@ use crate::floor;
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 /// How long the end waits for it to be put there: a disk that does not answer must not hold it up.
 const KEEP_LIMIT: Duration = Duration::from_secs(2);
+
+/// Where the zone of the node is.
+const LOCAL: &str = "/etc/localtime";
+/// Where the zones are by their names.
+const ZONES: &str = "/usr/share/zoneinfo";
+/// Most bytes of a zone's file: the largest has some four thousand.
+const ZONE_MAX: u64 = 64 << 10;
 
 impl Daemon {
     /// Keeps the latest time on record on disk, while the gate runs.
@@ -88,4 +100,52 @@ impl Daemon {
 
 fn stamp(time: Timestamp) -> audit::Timestamp {
     audit::Timestamp::from_unix(Duration::try_from(time.as_duration()).unwrap_or_default())
+}
+
+/// The zone that `TZ` names, or else that of the node; UTC where there is none that can be read.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "the one room where the environment is read")]
+pub fn time_zone() -> TimeZone {
+    let named = std::env::var("TZ").ok().filter(|name| !name.is_empty());
+    let zone = match named {
+        Some(name) => by_name(name.trim_start_matches(':')),
+        None => of_file(Path::new(LOCAL), None).ok(),
+    };
+    zone.unwrap_or(TimeZone::UTC)
+}
+
+/// The zone of a name (`Europe/Berlin`), or of a rule (`CET-1CEST,M3.5.0,M10.5.0/3`).
+fn by_name(name: &str) -> Option<TimeZone> {
+    let is_below = !name.starts_with('/') && !name.split('/').any(|part| part == "..");
+    let file = || of_file(&PathBuf::from(ZONES).join(name), Some(name)).ok();
+    let found = if is_below { file() } else { None };
+    found.or_else(|| TimeZone::posix(name).ok())
+}
+
+fn of_file(path: &Path, name: Option<&str>) -> io::Result<TimeZone> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(ZONE_MAX).read_to_end(&mut bytes)?;
+    let linked = std::fs::canonicalize(path).unwrap_or_default();
+    let of_link = linked.strip_prefix(ZONES).ok().and_then(Path::to_str);
+    let name = name.or(of_link).unwrap_or("local");
+    TimeZone::tzif(name, &bytes).map_err(|error| io::Error::other(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_is_known_by_its_name_and_by_its_rule_and_no_other_file_is_read() {
+        let at: Timestamp = "2026-07-01T12:00:00Z".parse().unwrap();
+        let offset = |zone: &TimeZone| zone.to_offset(at).seconds();
+        assert_eq!(offset(&by_name("CET-1CEST,M3.5.0,M10.5.0/3").unwrap()), 7200);
+        for name in ["../../../etc/hostname", "/etc/localtime", "no/such", ""] {
+            assert!(by_name(name).is_none(), "{name}");
+        }
+        if let Some(zone) = by_name("Asia/Kolkata") {
+            assert_eq!(offset(&zone), 19_800);
+        }
+        let _ = time_zone();
+    }
 }

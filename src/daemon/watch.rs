@@ -12,15 +12,14 @@ use jiff::Timestamp;
 use super::bounded_reads::ReadFault;
 use super::sandbox_seen::SandboxFault;
 use super::{CLOCK, Daemon, now};
+use crate::aside;
 use crate::audit::Noted;
-use crate::config;
 use crate::control::{Answer, DenyListStatus};
 use crate::cri::{Drift, Gate, Recorder, Refusal, SandboxRequest};
 use crate::deny_fetch::{FetchFault, ListStanding, Taken, TakenList, chance, lower, take};
 use crate::fetched_list::{
     FolderFault, KeptList, KnownVersion, ListFault, ListFolder, Options, SignerCheck, bounded_words,
 };
-use crate::loader;
 use crate::metrics;
 
 /// How often the image of sandboxes is looked at, where it was not admitted.
@@ -84,7 +83,7 @@ impl Daemon {
     }
 
     /// Fetches for an operator.
-    pub(super) async fn fetch_lists(&self, name: Option<&str>) -> Answer {
+    pub(super) async fn fetch_lists(self: &Arc<Self>, name: Option<&str>) -> Answer {
         let all = self.configured_lists();
         let wanted = |list: &&Options| name.is_none_or(|name| list.name == name);
         let lists: Vec<&Options> = all.iter().filter(wanted).collect();
@@ -95,7 +94,12 @@ impl Daemon {
                 None => Answer::DenyLists(Vec::new()),
             };
         }
-        join_all(lists.iter().map(|list| self.fetch_list(list))).await;
+        // Each to its end, also where the operator stops waiting.
+        join_all(lists.iter().map(|list| {
+            let (daemon, list) = (Arc::clone(self), (*list).clone());
+            aside::finished(tokio::spawn(async move { daemon.fetch_list(&list).await }))
+        }))
+        .await;
         let statuses = self.list_statuses().into_iter();
         let is_wanted = |status: &DenyListStatus| lists.iter().any(|list| list.name == status.name);
         Answer::DenyLists(statuses.filter(is_wanted).collect())
@@ -133,7 +137,8 @@ impl Daemon {
             return Err(Answer::NotDone(format!("it cannot be put on record: {error}")));
         }
         let (folder, list) = (self.list_folder(), name.to_owned());
-        let done = reads.run_at(seat, move || lower(&folder, &list, version)).await;
+        let memory = Arc::clone(&self.lists.memory);
+        let done = reads.run_at(seat, move || lower((&folder, &memory), &list, version)).await;
         done.map_err(hangs)?.map(drop).map_err(|fault| Answer::NotDone(fault.to_string()))
     }
 
@@ -147,12 +152,13 @@ impl Daemon {
     }
 
     /// Fetches one, puts it in force, and remembers and records what came of it.
-    async fn fetch_list(&self, list: &Options) {
+    async fn fetch_list(self: &Arc<Self>, list: &Options) {
+        let turn = self.lists.memory.turn(&list.name);
         let (code, words, is_fetched) = self.fetched(list).await;
         let words = bounded_words(words);
         let moment = (CLOCK.steady(), now(), chance());
         let ended = (code, words.clone(), is_fetched);
-        let is_news = self.lists.memory.ended(list, ended, moment);
+        let is_news = self.lists.memory.ended((list, &turn), ended, moment);
         if !is_news {
             return;
         }
@@ -176,8 +182,8 @@ impl Daemon {
         }
     }
 
-    async fn fetched(&self, list: &Options) -> FetchEnd {
-        let taken = match self.had(list).await {
+    async fn fetched(self: &Arc<Self>, list: &Options) -> FetchEnd {
+        let taken = match self.had(&list.name).await {
             Ok(taken) => taken,
             Err(fault) => return (fault.code(), fault.to_string(), false),
         };
@@ -216,35 +222,26 @@ impl Daemon {
         in_force.get(&list.name).is_some_and(|in_force| in_force.known == *known)
     }
 
-    /// Asks for it, proves it, and keeps it.
-    async fn had(&self, list: &Options) -> Result<TakenList, FetchFault> {
-        let (config, wanted, folder) = (self.config.clone(), list.clone(), self.list_folder());
-        let checking = move || -> Result<SignerCheck, String> {
-            let settings = config::load(&config).map_err(|error| error.to_string())?;
-            let (policy, trust) = (&settings.policy, &settings.trust);
-            let check = loader::signer_check(policy, trust, &wanted);
-            check.map_err(|error| error.to_string())
-        };
-        let reads = &self.reads.signers;
-        let hangs = |fault: ReadFault| FetchFault::Unable(fault.to_string());
-        let seat = reads.seat().await.map_err(hangs)?;
-        let checked = reads.run_at(seat, checking).await.map_err(hangs)?;
-        let check = Arc::new(checked.map_err(FetchFault::Unable)?);
-        let fetched: KeptList = self.lists.fetcher.fetch(list, &check, now()).await?;
-        self.taken(list, (folder, check), fetched).await
+    /// Asks for it, proves it by the keys and trust roots in force, and keeps it.
+    async fn had(&self, name: &str) -> Result<TakenList, FetchFault> {
+        let (list, check) = self.list_in_force(name)?;
+        let fetched: KeptList = self.lists.fetcher.fetch(&list, &check, now()).await?;
+        self.taken(name, fetched).await
     }
 
-    /// Takes one list after the other, away from the thread that carries the node's calls.
-    async fn taken(
-        &self,
-        list: &Options,
-        (folder, check): (ListFolder, Arc<SignerCheck>),
-        fetched: KeptList,
-    ) -> Result<TakenList, FetchFault> {
+    /// How a list is configured in the set in force, and who must have signed it.
+    fn list_in_force(&self, name: &str) -> Result<(Options, Arc<SignerCheck>), FetchFault> {
+        self.policy_state().list(name).ok_or_else(|| FetchFault::Unable(no_list(name)))
+    }
+
+    /// Takes one list after the other, away from the thread that carries the node's calls. It is
+    /// proven again by what is in force now: a reload may have come while it was fetched.
+    async fn taken(&self, name: &str, fetched: KeptList) -> Result<TakenList, FetchFault> {
         let reads = &self.reads.lists;
         let hangs = |_| FetchFault::Unable(LISTS_HANG.to_owned());
         let seat = reads.seat().await.map_err(hangs)?;
-        let (memory, list, time) = (Arc::clone(&self.lists.memory), list.clone(), now());
+        let (folder, (list, check)) = (self.list_folder(), self.list_in_force(name)?);
+        let (memory, time) = (Arc::clone(&self.lists.memory), now());
         let taking = move || take((&folder, &memory), (&list, &check), &fetched, time);
         let taken: Result<TakenList, ListFault> =
             reads.run_at(seat, taking).await.map_err(hangs)?;

@@ -23,24 +23,32 @@ pub struct InForce {
     /// The list that was taken since and is not in force yet. It may be older: an operator had the
     /// version lowered.
     pub taken: Option<KnownVersion>,
+    /// From which version on an operator of this process, or one before its start, wants any taken.
+    pub lowered: Option<u64>,
+    /// Whether it is known to be the newest that this node took.
+    pub is_newest: bool,
 }
 
 impl InForce {
-    /// Whether a list that was read from disk may take its place.
-    fn yields_to(
-        &self,
-        (version, digest): (u64, &Digest),
-        remembered: Option<&KnownVersion>,
-    ) -> Result<(), ListFault> {
+    /// Whether a list that was read from disk may take its place. What the file of the version says
+    /// does not count: it comes back from a backup like the list.
+    fn yields_to(&self, (version, digest): (u64, &Digest)) -> Result<(), ListFault> {
         let newer = KnownVersion::follows(Some(&self.known), version, digest);
-        let is_taken = self
-            .taken
-            .as_ref()
-            .is_some_and(|taken| taken.version == version && taken.digest.as_ref() == Some(digest));
+        let is_taken = self.taken.as_ref().is_some_and(|taken| taken.is((version, digest)));
         // An operator who puts an older one there has the version lowered first.
-        let is_lowered =
-            remembered.is_some_and(|known| known.is_lowered() && known.version <= version);
+        let is_lowered = self.lowered.is_some_and(|lowered| lowered <= version);
         if is_taken || is_lowered { Ok(()) } else { newer.map(|_| ()) }
+    }
+
+    /// Whether the file of the version lets an older list in than this process does: it is lost, is
+    /// of an earlier day, or is lowered and no operator of this process asked for it.
+    fn is_ahead_of(&self, remembered: Option<&KnownVersion>) -> bool {
+        let is_behind = |remembered: &KnownVersion| match remembered.is_lowered() {
+            true => self.lowered.is_none(),
+            false => remembered.version < self.known.version,
+        };
+        // What is not known to be the newest does not say which version is.
+        self.is_newest && remembered.is_none_or(is_behind)
     }
 }
 
@@ -64,8 +72,14 @@ pub fn restore(
         let fault = match &list.kept {
             Some(Ok(proof)) => {
                 let is = (proof.head.version, &proof.digest);
-                match known.yields_to(is, remembered.as_ref()) {
-                    Ok(()) => continue,
+                match known.yields_to(is) {
+                    Ok(()) => {
+                        let is_in_force = known.known.is(is);
+                        if is_in_force && known.is_ahead_of(remembered.as_ref()) {
+                            is_any |= put_version_back(&folder, &list.name, &known.known);
+                        }
+                        continue;
+                    }
                     Err(fault) => Some(fault),
                 }
             }
@@ -98,13 +112,37 @@ fn is_there(folder: &ListFolder, name: &str, known: &InForce) -> bool {
 fn put_back(
     folder: &ListFolder,
     name: &str,
-    InForce { known, file, .. }: &InForce,
+    in_force: &InForce,
     remembered: Option<&KnownVersion>,
 ) -> Result<(), FolderFault> {
-    let is_behind =
-        |remembered: &KnownVersion| !remembered.is_lowered() && remembered.version < known.version;
-    if remembered.is_none_or(is_behind) {
-        folder.remember(name, known)?;
+    if in_force.is_ahead_of(remembered) {
+        folder.remember(name, &in_force.known)?;
     }
-    folder.keep(name, file)
+    folder.keep(name, &in_force.file)
+}
+
+/// Puts the file of the version right beside a list that is in force; whether it did. Where it cannot
+/// be written, the list denies all the same, and is told of as one that may not be the newest.
+fn put_version_back(folder: &ListFolder, list: &str, known: &KnownVersion) -> bool {
+    let version = known.version;
+    match folder.remember(list, known) {
+        Ok(()) => {
+            tracing::warn!(
+                list,
+                version,
+                "the file of a deny list's version was lost or changed, and the version in force \
+                 was put back"
+            );
+            true
+        }
+        Err(fault) => {
+            tracing::warn!(
+                list,
+                version,
+                "the file of a deny list's version was lost or changed, and CANNOT BE PUT BACK: \
+                 {fault}"
+            );
+            false
+        }
+    }
 }

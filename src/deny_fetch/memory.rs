@@ -78,17 +78,34 @@ struct Remembrance {
     began: Option<Instant>,
     /// What was taken and is not in force yet.
     taken: Option<KnownVersion>,
+    /// From which version on any is taken, since an operator wants it so. A file that comes later
+    /// and says so is that of an earlier day.
+    lowered: Option<u64>,
+    turn: FetchTurn,
     told_of_end: ToldOfEnd,
 }
 
+/// Under what a fetch began: another one once a list was let go that was in force.
+#[derive(Debug, Clone, Default)]
+pub struct FetchTurn(Arc<()>);
+
+impl FetchTurn {
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 impl ListMemory {
-    /// Notes what a load of the policies read of them. A list that is no longer configured is
-    /// forgotten. One that was in force and is no more, as an operator let it go, is fetched at once.
+    /// Notes what a load of the policies read of them that is in force now. A list that is no longer
+    /// configured is forgotten. One that was in force and is no more, as an operator let it go, is
+    /// fetched at once, also where a fetch is under way. Whether its version is lowered the files say
+    /// of a list that nothing was known of, as at a start, and later an operator alone.
     pub fn note_loaded(&self, lists: &[KeptRead]) {
         let mut known = self.locked();
         known.retain(|name, _| lists.iter().any(|list| list.name == *name));
         for list in lists {
-            let known = known.entry(list.name.clone()).or_default();
+            let unknown = || Remembrance { lowered: list.lowered, ..Remembrance::default() };
+            let known = known.entry(list.name.clone()).or_insert_with(unknown);
             let standing = &mut known.standing;
             standing.source.clone_from(&list.source);
             let was_in_force = standing.kept.is_some();
@@ -101,7 +118,7 @@ impl ListMemory {
                 Some(Err(fault)) => (None, Some(fault.to_string())),
             };
             if was_in_force && standing.kept.is_none() {
-                known.due = None;
+                (known.due, known.turn) = (None, FetchTurn::default());
             }
             let fetched = standing.kept.as_ref().map(|proof| proof.fetched);
             standing.fetched = standing.fetched.max(fetched);
@@ -119,15 +136,17 @@ impl ListMemory {
         }
     }
 
-    /// The lists that are in force and that this configuration, as it was read, does not have, with
-    /// the number of their entries.
-    pub fn gone(&self, read: &[KeptRead]) -> Vec<(String, usize)> {
-        let known = self.locked();
-        let is_gone = |name: &str| !read.iter().any(|list| list.name == name);
-        let gone = known.iter().filter(|(name, _)| is_gone(name)).filter_map(|(name, known)| {
-            Some((name.clone(), known.standing.kept.as_ref()?.head.entries))
-        });
-        gone.collect()
+    /// Notes that an operator wants this version of a list, or a later one, whatever was taken; none
+    /// where what the operator wanted is there, or could not be had. Says what was noted before.
+    pub fn note_lowered(&self, name: &str, version: Option<u64>) -> Option<u64> {
+        let mut known = self.locked();
+        known.get_mut(name).and_then(|known| std::mem::replace(&mut known.lowered, version))
+    }
+
+    /// From which version of a list on any is taken, since an operator of this process wants it so,
+    /// or one wanted it before the start.
+    pub fn lowered(&self, name: &str) -> Option<u64> {
+        self.locked().get(name)?.lowered
     }
 
     /// What there is to say of lists whose end is near or was: each once, and every day again.
@@ -158,7 +177,9 @@ impl ListMemory {
         let in_force = |known: &Remembrance| {
             let proof = known.standing.kept.as_ref()?;
             let (file, taken) = (Arc::clone(&proof.file), known.taken.clone());
-            Some(InForce { known: version_of(proof), entries: proof.head.entries, file, taken })
+            let (entries, is_newest) = (proof.head.entries, proof.outdated.is_none());
+            let (lowered, known) = (known.lowered, version_of(proof));
+            Some(InForce { known, entries, file, taken, lowered, is_newest })
         };
         known.iter().filter_map(|(name, known)| Some((name.clone(), in_force(known)?))).collect()
     }
@@ -177,18 +198,26 @@ impl ListMemory {
         is_due
     }
 
-    /// Notes what came of a fetch, and when the next is due. True where what came is news: another
-    /// word than the last time. A list that the configuration lost meanwhile stays forgotten.
+    /// Under what a fetch begins now.
+    pub fn turn(&self, name: &str) -> FetchTurn {
+        self.locked().get(name).map(|known| known.turn.clone()).unwrap_or_default()
+    }
+
+    /// Notes what came of a fetch, and when the next is due: at once where this one began under
+    /// what does not count any more. True where what came is news: another word than the last time.
+    /// A list that the configuration lost meanwhile stays forgotten.
     pub fn ended(
         &self,
-        options: &Options,
+        (options, turn): (&Options, &FetchTurn),
         (code, words, is_fetched): (&'static str, String, bool),
         (now, time, chance): (Instant, Timestamp, u16),
     ) -> bool {
         let mut known = self.locked();
         let Some(known) = known.get_mut(&options.name) else { return false };
         let pause = if is_fetched { options.every() } else { options.every().min(AGAIN_MOST) };
-        known.due = Some(now + jittered(pause, chance));
+        if known.turn.is(turn) {
+            known.due = Some(now + jittered(pause, chance));
+        }
         known.began = None;
         if is_fetched {
             known.standing.fetched = Some(time);
@@ -248,7 +277,7 @@ mod tests {
         let time = "2026-01-31T00:00:00Z".parse().unwrap();
         let ended = |code, is_fetched, chance| {
             let said = (code, String::new(), is_fetched);
-            memory.ended(&options, said, (start, time, chance))
+            memory.ended((&options, &memory.turn("fleet")), said, (start, time, chance))
         };
         assert!(ended("taken", true, 0), "news");
         let at = |seconds| start + Duration::from_secs(seconds);
@@ -274,38 +303,88 @@ mod tests {
         assert!(memory.begin_if_due(&options, start + UNDER_WAY_MAX));
     }
 
+    /// What a load read of the list: version 7, or nothing.
+    fn read(is_kept: bool) -> [KeptRead; 1] {
+        let time = Timestamp::UNIX_EPOCH;
+        let head = ListHead {
+            name: "fleet".to_owned(),
+            source: String::new(),
+            version: 7,
+            issued: time,
+            expires: time,
+            entries: 1,
+        };
+        let proof = KeptProof {
+            head,
+            digest: crate::image::Digest::of(b"list"),
+            signer: String::new(),
+            fetched: time,
+            file: [].into(),
+            outdated: None,
+        };
+        let kept = is_kept.then_some(Ok(proof));
+        [KeptRead { name: "fleet".to_owned(), source: String::new(), kept, lowered: None }]
+    }
+
+    fn taken() -> (&'static str, String, bool) {
+        ("taken", String::new(), true)
+    }
+
     /// An operator let it go, since its key leaked: the new key's is fetched at once.
     #[test]
     fn a_list_that_was_in_force_and_is_no_more_is_due_at_once() {
         let (memory, options) = (ListMemory::default(), options(900));
         let (start, time) = (crate::daemon::CLOCK.steady(), Timestamp::UNIX_EPOCH);
-        let read = |is_kept: bool| {
-            let head = ListHead {
-                name: "fleet".to_owned(),
-                source: String::new(),
-                version: 7,
-                issued: time,
-                expires: time,
-                entries: 1,
-            };
-            let proof = KeptProof {
-                head,
-                digest: crate::image::Digest::of(b"list"),
-                signer: String::new(),
-                fetched: time,
-                file: [].into(),
-                outdated: None,
-            };
-            let kept = is_kept.then_some(Ok(proof));
-            [KeptRead { name: "fleet".to_owned(), source: String::new(), kept }]
-        };
         let is_due = |is_kept: bool| {
             memory.note_loaded(&read(is_kept));
             let is_due = memory.begin_if_due(&options, start);
-            memory.ended(&options, ("taken", String::new(), true), (start, time, 0));
+            memory.ended((&options, &memory.turn("fleet")), taken(), (start, time, 0));
             is_due
         };
         assert_eq!([true, true, false, false].map(is_due), [true, false, true, false]);
+    }
+
+    /// The fetch that was under way asked by the old key, and says nothing about when to ask by the
+    /// new one.
+    #[test]
+    fn a_fetch_that_began_before_a_list_was_let_go_puts_off_none_after_it() {
+        let (memory, options) = (ListMemory::default(), options(900));
+        let (start, time) = (crate::daemon::CLOCK.steady(), Timestamp::UNIX_EPOCH);
+        memory.note_loaded(&read(true));
+        assert!(memory.begin_if_due(&options, start));
+        let turn = memory.turn("fleet");
+        memory.note_loaded(&read(false));
+        assert!(!memory.begin_if_due(&options, start), "one fetch at a time");
+        memory.ended((&options, &turn), taken(), (start, time, 0));
+        assert!(memory.begin_if_due(&options, start));
+        memory.ended((&options, &memory.turn("fleet")), taken(), (start, time, 0));
+        assert!(!memory.begin_if_due(&options, start));
+        // The same of a list that the configuration lost and has again.
+        let turn = memory.turn("fleet");
+        memory.note_loaded(&[]);
+        memory.note_loaded(&read(false));
+        memory.ended((&options, &turn), taken(), (start, time, 0));
+        assert!(memory.begin_if_due(&options, start));
+    }
+
+    /// Attack C3: a backup that was made between the lowering and the next fetch.
+    #[test]
+    fn attack_c3_a_file_lowers_a_version_at_a_start_and_never_later() {
+        let memory = ListMemory::default();
+        let lowered = |version| {
+            let [list] = read(true);
+            [KeptRead { lowered: Some(version), ..list }]
+        };
+        memory.note_loaded(&lowered(5));
+        assert_eq!(memory.lowered("fleet"), Some(5));
+        assert_eq!(memory.note_lowered("fleet", None), Some(5));
+        memory.note_loaded(&lowered(5));
+        assert_eq!(memory.lowered("fleet"), None);
+        assert_eq!(memory.note_lowered("fleet", Some(6)), None);
+        memory.note_loaded(&lowered(5));
+        assert_eq!(memory.in_force()["fleet"].lowered, Some(6));
+        assert_eq!(memory.note_lowered("other", Some(6)), None);
+        assert_eq!(memory.lowered("other"), None, "it is none of the configuration's");
     }
 
     #[test]
@@ -315,7 +394,8 @@ mod tests {
         assert!(memory.begin_if_due(&options, start));
         memory.note_loaded(&[]);
         let time = "2026-01-31T00:00:00Z".parse().unwrap();
-        assert!(!memory.ended(&options, ("taken", String::new(), true), (start, time, 0)));
+        let turn = memory.turn("fleet");
+        assert!(!memory.ended((&options, &turn), taken(), (start, time, 0)));
         assert!(memory.standings().is_empty());
     }
 }

@@ -16,5 +16,5 @@ mod take;
 pub use expiry::ExpiryNotice;
 pub use fetch::{FETCH_LIMIT, FetchFault, Fetcher};
 pub use in_force::{InForce, restore};
-pub use memory::{ListMemory, ListStanding, Lists, chance};
+pub use memory::{FetchTurn, ListMemory, ListStanding, Lists, chance};
 pub use take::{Taken, TakenList, lower, take};

@@ -39,7 +39,8 @@ pub enum Taken {
 
 /// Takes a list, where its signer, its content and its version let it. What this process has in force
 /// of it counts too, since the files may be those of an earlier day; it is noted as taken before it
-/// is written, so that no reload meanwhile puts another one back.
+/// is written, so that no reload meanwhile puts another one back. An older one is taken where an
+/// operator of this process had the version lowered, or where that is what the process started with.
 ///
 /// # Errors
 /// [`ListFault`]; what was kept before still is.
@@ -55,12 +56,17 @@ pub fn take(
     let kept = kept_now(folder, options, check);
     let of_kept = kept.as_ref().map(|(known, _)| known);
     let remembered = folder.version(name);
-    let in_force = memory.in_force().remove(name).map(|in_force| in_force.known);
-    let before = last_taken(&remembered, of_kept, in_force.as_ref())?;
+    let in_force = memory.in_force().remove(name);
+    // What was taken stands for what is in force still.
+    let in_force = in_force.map(|in_force| in_force.taken.unwrap_or(in_force.known));
+    let lowered = memory.lowered(name).map(|version| KnownVersion { version, digest: None });
+    let before = match &lowered {
+        Some(lowered) => Some(lowered),
+        None => last_taken(&remembered, of_kept, in_force.as_ref())?,
+    };
     let follows = KnownVersion::follows(before, head.version, &digest)?;
     let known = KnownVersion { version: head.version, digest: Some(digest.clone()) };
     memory.note_taken(name, known.clone());
-    let is_lowered = before.is_some_and(KnownVersion::is_lowered);
     let is_remembered = matches!(&remembered, Ok(Some(there)) if *there == known);
     let remember = || if is_remembered { Ok(()) } else { folder.remember(name, &known) };
     let done = |taken, file| TakenList { head, digest, signer: proven.signer, taken, file };
@@ -71,10 +77,11 @@ pub fn take(
         }
         // What an operator allowed stays allowed until it is there: after a power cut between the
         // two files it is taken again.
-        (Follows::New | Follows::Same, _) if is_lowered => {
+        (Follows::New | Follows::Same, _) if lowered.is_some() => {
             let file = fetched.to_json();
             folder.keep(name, &file)?;
             remember()?;
+            memory.note_lowered(name, None);
             Ok(done(Taken::New, file))
         }
         (Follows::New | Follows::Same, _) => {
@@ -86,26 +93,26 @@ pub fn take(
     }
 }
 
-/// The list that another one has to follow: what an operator named, or else the latest of what is
-/// remembered, kept and in force.
+/// The list that another one has to follow: the latest of what is remembered, kept and in force.
 fn last_taken<'k>(
     remembered: &'k Result<Option<KnownVersion>, FolderFault>,
     kept: Option<&'k KnownVersion>,
     in_force: Option<&'k KnownVersion>,
 ) -> Result<Option<&'k KnownVersion>, ListFault> {
+    // Of those of one version that in force counts, and one without a digest last.
+    let latest = |one: &&KnownVersion| (one.version, !one.is_lowered());
     let seen = kept.into_iter();
     match remembered {
-        Ok(Some(lowered)) if lowered.is_lowered() => Ok(Some(lowered)),
-        // Of those of one version that in force counts.
-        Ok(remembered) => Ok(seen.chain(remembered).chain(in_force).max_by_key(|one| one.version)),
+        Ok(remembered) => Ok(seen.chain(remembered).chain(in_force).max_by_key(latest)),
         Err(fault) => {
             // The file cannot be read: what is proven says it.
-            let seen = seen.chain(in_force).max_by_key(|one| one.version);
+            let seen = seen.chain(in_force).max_by_key(latest);
             match fault {
                 FolderFault::Malformed { .. } if seen.is_some() => Ok(seen),
-                FolderFault::Malformed { .. } | FolderFault::Io { .. } | FolderFault::Unsafe(_) => {
-                    Err(fault.clone().into())
-                }
+                FolderFault::Malformed { .. }
+                | FolderFault::Io { .. }
+                | FolderFault::Unsafe(_)
+                | FolderFault::Gone { .. } => Err(fault.clone().into()),
             }
         }
     }
@@ -124,19 +131,28 @@ fn kept_now(
     Some((KnownVersion { version, digest: Some(proven.digest) }, bytes))
 }
 
-/// Lets a list of this version, or a later one, be taken from now on, whatever was before. Says what
-/// was remembered.
+/// Lets a list of this version, or a later one, be taken from now on, whatever was before: by this
+/// process, and by one that starts before it was. Says what was remembered.
 ///
 /// # Errors
 /// [`FolderFault`] when it could not be written.
-pub fn lower(folder: &ListFolder, name: &str, version: u64) -> Result<Option<u64>, FolderFault> {
+pub fn lower(
+    (folder, memory): (&ListFolder, &ListMemory),
+    name: &str,
+    version: u64,
+) -> Result<Option<u64>, FolderFault> {
     let before = match folder.version(name) {
         Ok(before) => before.map(|remembered| remembered.version),
         // What cannot be read is replaced: that is what an operator comes for.
         Err(FolderFault::Malformed { .. }) => None,
         Err(fault) => return Err(fault),
     };
-    folder.remember(name, &KnownVersion { version, digest: None })?;
+    // Noted first, so that no reload meanwhile takes the file for one of an earlier day.
+    let noted = memory.note_lowered(name, Some(version));
+    if let Err(fault) = folder.remember(name, &KnownVersion { version, digest: None }) {
+        memory.note_lowered(name, noted);
+        return Err(fault);
+    }
     Ok(before)
 }
 

@@ -97,6 +97,11 @@ pub enum FolderFault {
         /// What is wrong.
         why: String,
     },
+    /// It is not there, and another file says that it was.
+    Gone {
+        /// Which.
+        path: PathBuf,
+    },
 }
 
 impl ListFault {
@@ -161,6 +166,9 @@ impl fmt::Display for FolderFault {
             Self::Io { path, kind } => write!(f, "{}: {}", shown(path), Words(*kind)),
             Self::Unsafe(fault) => write!(f, "not safe from others: {fault}"),
             Self::Malformed { path, why } => write!(f, "{}: {why}", shown(path)),
+            Self::Gone { path } => {
+                write!(f, "{} is gone, and with it which version was taken last", shown(path))
+            }
         }
     }
 }

@@ -44,6 +44,13 @@ impl ListFolder {
         self.0.join(format!("{name}{LIST_ENDING}"))
     }
 
+    /// The list of which this is the file; none where it is none.
+    #[must_use]
+    pub fn name_of(file: &Path) -> Option<String> {
+        let name = file.file_name()?.to_str()?.strip_suffix(LIST_ENDING)?;
+        (!name.starts_with('.')).then(|| name.to_owned())
+    }
+
     /// The file of the version that is remembered of a list.
     #[must_use]
     pub fn version_file(&self, name: &str) -> PathBuf {
@@ -54,11 +61,7 @@ impl ListFolder {
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let entries = self.0.read_dir().into_iter().flatten().take(ENTRIES_MAX);
-        let name = |entry: io::Result<fs::DirEntry>| {
-            let file = entry.ok()?.file_name().into_string().ok()?;
-            let name = file.strip_suffix(LIST_ENDING)?;
-            (!name.starts_with('.')).then(|| name.to_owned())
-        };
+        let name = |entry: io::Result<fs::DirEntry>| Self::name_of(&entry.ok()?.path());
         let mut names: Vec<String> = entries.filter_map(name).collect();
         names.sort();
         names

@@ -39,6 +39,12 @@ impl KnownVersion {
         self.digest.is_none()
     }
 
+    /// Whether a list of this version and these bytes is the one that was taken.
+    #[must_use]
+    pub fn is(&self, (version, digest): (u64, &Digest)) -> bool {
+        self.version == version && self.digest.as_ref() == Some(digest)
+    }
+
     /// Whether a list of this version and these bytes may take the place of what is remembered.
     ///
     /// # Errors

@@ -424,6 +424,23 @@ impl fmt::Display for RootFault {
 impl std::error::Error for RootFault {}
 
 impl Warning {
+    /// The file of a deny list that was fetched once and is not configured any more.
+    #[must_use]
+    pub fn unused_list(&self) -> Option<&Path> {
+        match self {
+            Self::UnusedDenyList { file } => Some(file),
+            Self::NoPolicy { .. }
+            | Self::Empty { .. }
+            | Self::NoFolder { .. }
+            | Self::Odd(_)
+            | Self::Replaced(_)
+            | Self::Ignored { .. }
+            | Self::NoDenyList { .. }
+            | Self::OldDenyList { .. }
+            | Self::DenyList { .. } => None,
+        }
+    }
+
     /// Of these documents that others stand for those of which an operator should know: what asks for
     /// proof does not until the next boot.
     pub(super) fn of_replaced(replaced: &[Replaced]) -> impl Iterator<Item = Self> {

@@ -38,6 +38,19 @@ pub struct FolderRead {
     pub device: Option<u64>,
     /// How many documents its files have, those that others of a later folder stand for too.
     pub documents: DocumentCounts,
+    /// Its files.
+    pub files: Vec<FileRead>,
+}
+
+/// A policy file that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRead {
+    /// Where it is.
+    pub file: PathBuf,
+    /// The SHA-256 of its bytes, as `sha256:` and hexadecimal digits.
+    pub digest: String,
+    /// Its documents, each by kind and name.
+    pub documents: Vec<String>,
 }
 
 impl PolicyFolders {

@@ -5,7 +5,7 @@
 //! faulty: a node whose disk lost a list would not start until somebody came.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::configured_list::ConfiguredList;
@@ -14,7 +14,7 @@ use super::files::Owners;
 use super::material::{keys, trust_roots};
 use super::roots::TrustOptions;
 use crate::fetched_list::{
-    self, KeptList, KnownVersion, ListFault, ListFolder, Proven, SignerCheck,
+    self, FolderFault, KeptList, KnownVersion, ListFault, ListFolder, Proven, SignerCheck,
 };
 use crate::image::Digest;
 use crate::policy::{
@@ -41,7 +41,13 @@ pub struct KeptRead {
     pub source: String,
     /// What came of reading it; none where nothing is kept.
     pub kept: Option<Result<KeptProof, ListFault>>,
+    /// The version from which on any is taken, as the file of the version says that an operator
+    /// wants; none where it says no such thing.
+    pub lowered: Option<u64>,
 }
+
+/// Who must have signed each list, by its name.
+pub type ListSigners = BTreeMap<String, Arc<SignerCheck>>;
 
 /// A list that is proven by what is kept with it.
 #[derive(Debug, Clone)]
@@ -116,9 +122,9 @@ pub(super) fn add_kept(
     trust: (&Path, &TrustOptions),
     documents: &mut Documents,
     (problems, warnings): (&mut Vec<Problem>, &mut Vec<Warning>),
-) -> Vec<KeptRead> {
+) -> (Vec<KeptRead>, ListSigners) {
     let folder = ListFolder::new(configured.fetched);
-    let mut read = Vec::new();
+    let (mut read, mut signers) = (Vec::new(), ListSigners::new());
     for list in configured.lists {
         let check = match signer_check(configured, trust, list) {
             Ok(check) => check,
@@ -128,6 +134,9 @@ pub(super) fn add_kept(
             }
         };
         let name = list.name.clone();
+        let remembered = folder.version(&name);
+        let lowered = remembered.as_ref().ok().and_then(Option::as_ref);
+        let lowered = lowered.filter(|known| known.is_lowered()).map(|known| known.version);
         let kept = match proven(&folder, list, &check).transpose() {
             None => None,
             Some(Err(fault)) => Some(Err(fault)),
@@ -135,7 +144,8 @@ pub(super) fn add_kept(
                 let Proven { list, digest, signer, fetched } = proven;
                 let head = list.head().clone();
                 documents.add_fetched(list);
-                let outdated = outdated(&folder, &name, (head.version, &digest));
+                let path = || folder.version_file(&name);
+                let outdated = outdated(remembered, path, (head.version, &digest));
                 Some(Ok(KeptProof { head, digest, signer, fetched, file, outdated }))
             }
         };
@@ -149,23 +159,26 @@ pub(super) fn add_kept(
             }
             Some(Ok(KeptProof { outdated: None, .. })) => {}
         }
-        read.push(KeptRead { name, source: list.source.clone(), kept });
+        signers.insert(name.clone(), Arc::new(check));
+        read.push(KeptRead { name, source: list.source.clone(), kept, lowered });
     }
     let is_unused = |name: &String| !configured.lists.iter().any(|list| list.name == *name);
     let unused = folder.names().into_iter().filter(is_unused);
     warnings.extend(unused.map(|name| Warning::UnusedDenyList { file: folder.list_file(&name) }));
-    read
+    (read, signers)
 }
 
-/// Why a list that is kept is not the one that this node took last: an older one, validly signed, was
-/// put in its place, or a power cut came between the two files.
+/// Why a list that is kept is not the one that this node took last, or is not known to be: an older
+/// one, validly signed, was put in its place, a power cut came between the two files, or the file of
+/// the version was lost. That one is written before the list is.
 fn outdated(
-    folder: &ListFolder,
-    name: &str,
+    remembered: Result<Option<KnownVersion>, FolderFault>,
+    path: impl FnOnce() -> PathBuf,
     (version, digest): (u64, &Digest),
 ) -> Option<ListFault> {
-    match folder.version(name) {
-        Ok(remembered) => KnownVersion::follows(remembered.as_ref(), version, digest).err(),
+    match remembered {
+        Ok(Some(remembered)) => KnownVersion::follows(Some(&remembered), version, digest).err(),
+        Ok(None) => Some(FolderFault::Gone { path: path() }.into()),
         Err(fault) => Some(fault.into()),
     }
 }
@@ -179,8 +192,7 @@ fn proven(
     check: &SignerCheck,
 ) -> Result<Option<ProvenFile>, ListFault> {
     let Some(bytes) = folder.list(&list.name)? else { return Ok(None) };
-    let malformed =
-        |why| fetched_list::FolderFault::Malformed { path: folder.list_file(&list.name), why };
+    let malformed = |why| FolderFault::Malformed { path: folder.list_file(&list.name), why };
     let kept = KeptList::parse(&bytes).map_err(|why| ListFault::Files(malformed(why)))?;
     // As of when it was fetched: what counted then counts on, whatever the clock says now.
     let proven = kept.prove(list, check, kept.fetched)?;

@@ -32,8 +32,8 @@ use policy_files::{Changes, PolicyFiles, policy_files};
 
 pub use check::{Check, CheckSource, Checked, Remark, Severity};
 pub use folder_state::FolderState;
-pub use folders::{FolderRead, PolicyFolders, is_volatile};
-pub use lists::{KeptProof, KeptRead};
+pub use folders::{FileRead, FolderRead, PolicyFolders, is_volatile};
+pub use lists::{KeptProof, KeptRead, ListSigners};
 pub use policy_files::{Candidate, is_policy_file};
 
 pub use configured_list::ConfiguredList;
@@ -137,6 +137,8 @@ pub struct Loaded {
     pub ends: Vec<(String, jiff::Timestamp)>,
     /// What is kept of the deny lists that are fetched.
     pub lists: Vec<KeptRead>,
+    /// Who must have signed each of them.
+    pub signers: ListSigners,
 }
 
 /// Reads every policy and everything that they name. A set that names no trust root reads none.
@@ -230,12 +232,12 @@ fn load_as(
     if matches!(owners, Owners::Anybody) {
         shipped::take_shipped(&mut problems, &mut material);
     }
-    let lists = match owners {
+    let (lists, signers) = match owners {
         Owners::NobodyElse => {
             let told = (&mut problems, &mut warnings);
             add_kept(options.lists(), (&options.keys, trust), &mut documents, told)
         }
-        Owners::Anybody => Vec::new(),
+        Owners::Anybody => (Vec::new(), ListSigners::new()),
     };
     if !problems.is_empty() {
         return Err(LoadError { problems });
@@ -249,7 +251,7 @@ fn load_as(
             let policies = policies.with_exception_span(span).in_mode(options.mode);
             let ends =
                 policies.expiries().into_iter().map(|expiry| (expiry.what, expiry.until)).collect();
-            Ok(Loaded { policies, warnings, folders, replaced, roots, ends, lists })
+            Ok(Loaded { policies, warnings, folders, replaced, roots, ends, lists, signers })
         }
         Err(errors) => {
             Err(LoadError { problems: errors.into_iter().map(Problem::Policy).collect() })

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::error::{FileFault, Problem, Warning};
 use super::files::{self, Owners};
-use super::folders::{FolderRead, PolicyFolders};
+use super::folders::{FileRead, FolderRead, PolicyFolders};
 use crate::policy::{DocumentCounts, DocumentsReader, FILE_MAX, ParsedFile, PolicyFile};
 
 /// Most policy files of one folder: as many as there can be policies.
@@ -99,8 +99,8 @@ pub(super) fn policy_files(
         let is_there = names.is_some() || changes.candidate.is_some() || !changes.files.is_empty();
         let paths = paths((folder, names.unwrap_or_default()), changes, warnings);
         let from = (paths.as_slice(), owners, changes.candidate);
-        let documents = add_all(from, (&mut reader, &mut left), problems);
-        read.push(FolderRead { folder: folder.clone(), is_there, device, documents });
+        let (documents, files) = add_all(from, (&mut reader, &mut left), problems);
+        read.push(FolderRead { folder: folder.clone(), is_there, device, documents, files });
         if left == 0 {
             break;
         }
@@ -150,8 +150,8 @@ fn add_all(
     (paths, owners, candidate): (&[PathBuf], Owners, Option<&Candidate<'_>>),
     (reader, left): (&mut DocumentsReader, &mut usize),
     problems: &mut Vec<Problem>,
-) -> DocumentCounts {
-    let mut documents = DocumentCounts::default();
+) -> (DocumentCounts, Vec<FileRead>) {
+    let (mut documents, mut files) = (DocumentCounts::default(), Vec::new());
     for batch in paths.chunks(BATCH) {
         for (file, parsed) in batch.iter().zip(parsed((batch, owners), candidate)) {
             match parsed {
@@ -159,18 +159,20 @@ fn add_all(
                     let fault = FileFault::TooMuch { limit: TOTAL_MAX };
                     problems.push(Problem::File { file: file.clone(), fault });
                     *left = 0;
-                    return documents;
+                    return (documents, files);
                 }
                 Ok(parsed) => {
                     *left -= parsed.length();
                     documents += parsed.counts();
+                    let (digest, names) = (parsed.digest(), parsed.documents());
+                    files.push(FileRead { file: file.clone(), digest, documents: names });
                     reader.add(parsed);
                 }
                 Err(fault) => problems.push(Problem::File { file: file.clone(), fault }),
             }
         }
     }
-    documents
+    (documents, files)
 }
 
 /// Whether a file of the folder of policies is one of them, by its ending.

@@ -280,6 +280,17 @@ impl UpstreamError {
             Self::Reply(_) | Self::NotGrpc => Code::Internal,
         }
     }
+
+    /// Whether the runtime may have had the call, so that it may have acted.
+    #[must_use]
+    pub const fn was_sent(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TooLarge { .. } => false,
+            Self::Broken { .. } | Self::Reset | Self::Deadline | Self::Reply(_) | Self::NotGrpc => {
+                true
+            }
+        }
+    }
 }
 
 impl From<UpstreamError> for Answer {

@@ -52,6 +52,7 @@ async fn attack_e6_no_field_of_a_record_is_for_a_secret() {
         pod: Pod { namespace: _, name: _, uid: _ },
         container: _,
         container_id: _,
+        sandbox_id: _,
         reference: _,
         image: _,
         digest: _,

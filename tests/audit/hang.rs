@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(60);
 
 /// A disk that can be frozen; none where there can be none.
-fn disk(folder: &std::path::Path) -> Option<Frozen> {
+pub(crate) fn disk(folder: &std::path::Path) -> Option<Frozen> {
     match Frozen::over(folder) {
         Ok(disk) => {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
@@ -32,12 +32,12 @@ fn disk(folder: &std::path::Path) -> Option<Frozen> {
     }
 }
 
-fn impatient(folder: &std::path::Path) -> Options {
+pub(crate) fn impatient(folder: &std::path::Path) -> Options {
     let append_ms = NonZeroU64::new(PATIENCE.as_millis().try_into().unwrap()).unwrap();
     Options { append_ms, ..options(folder) }
 }
 
-async fn until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     let deadline = Instant::now() + LONG;
     while !holds() {
         assert!(Instant::now() < deadline, "{what}");
@@ -137,7 +137,13 @@ async fn attack_e11_refusals_that_wait_for_a_disk_leave_room_for_admissions_and_
             | Noted::DenyListsChanged { .. }
             | Noted::DenyListFetched { .. }
             | Noted::DenyListRefused { .. }
+            | Noted::DenyListNotInForce { .. }
             | Noted::DenyListLowered { .. }
+            | Noted::PoliciesInForce { .. }
+            | Noted::PoliciesRefused { .. }
+            | Noted::Flushed { .. }
+            | Noted::ClockBehind { .. }
+            | Noted::Stopped { .. }
             | Noted::DocumentsReplaced { .. }) => {
                 panic!("{other:?}")
             }

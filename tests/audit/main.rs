@@ -11,6 +11,7 @@
     reason = "a test makes its own clock and talks to its child through the environment"
 )]
 
+mod asking;
 mod attacks;
 mod crash;
 mod disk;
@@ -19,6 +20,8 @@ mod findings;
 #[path = "../support/frozen.rs"]
 mod frozen;
 mod hang;
+mod heads;
+mod outcomes;
 mod reading;
 #[path = "../support/skipped.rs"]
 mod skipped;
@@ -92,7 +95,11 @@ pub(crate) fn lines(path: &Path) -> Vec<Line> {
 pub(crate) fn records(path: &Path) -> Vec<Record> {
     let decisions = lines(path).into_iter().filter_map(|line| match line.entry {
         Entry::Decision(record) => Some(*record),
-        Entry::Note(_) | Entry::Finding(_) => None,
+        Entry::Note(_)
+        | Entry::Finding(_)
+        | Entry::Outcome(_)
+        | Entry::Head(_)
+        | Entry::Checkpoint(_) => None,
     });
     decisions.collect()
 }
@@ -106,7 +113,11 @@ pub(crate) fn ids(path: &Path) -> BTreeSet<DecisionId> {
 pub(crate) fn notes(path: &Path) -> Vec<Noted> {
     let notes = lines(path).into_iter().filter_map(|line| match line.entry {
         Entry::Note(Note { note, .. }) => Some(note),
-        Entry::Decision(_) | Entry::Finding(_) => None,
+        Entry::Decision(_)
+        | Entry::Finding(_)
+        | Entry::Outcome(_)
+        | Entry::Head(_)
+        | Entry::Checkpoint(_) => None,
     });
     notes.collect()
 }

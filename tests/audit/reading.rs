@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 
-use sealgate::audit::read::{self, Filter, Reader, Unreadable, Why};
+use sealgate::audit::read::{self, Before, Filter, Reader, Row, Unreadable, Why};
 use sealgate::audit::{AuditError, DecisionId, Entry, Log, Record, Verdict};
 
 use crate::{admission, beside, clock, folder, lines, options, refusal, small};
@@ -24,15 +24,12 @@ async fn filters_pick_what_is_wanted() {
         let _recorded = log.append(record.clone()).await.unwrap();
     }
     let wanted = |filter: Filter| {
-        let entries = lines(&options.path)
-            .into_iter()
-            .map(|line| line.entry)
-            .filter(|entry| filter.wants(entry));
-        entries.map(|entry| entry.id()).collect::<Vec<_>>()
+        let lines = lines(&options.path).into_iter().filter(|line| filter.wants(&line.row()));
+        lines.map(|line| line.entry.id()).collect::<Vec<_>>()
     };
     let all = Filter::default;
     assert_eq!(wanted(all()), [pulled.id, evil.id, back.id]);
-    assert_eq!(wanted(Filter { verdict: Some(Verdict::Refused), ..all() }), [evil.id, back.id]);
+    assert_eq!(wanted(Filter { verdicts: vec![Verdict::Refused], ..all() }), [evil.id, back.id]);
     assert_eq!(wanted(Filter { image: Some("shop/app".into()), ..all() }), [pulled.id, back.id]);
     assert_eq!(wanted(Filter { image: Some("sha256:abab".into()), ..all() }), [pulled.id]);
     assert_eq!(wanted(Filter { namespace: Some("dev".into()), ..all() }), [evil.id]);
@@ -59,7 +56,7 @@ async fn lines_that_cannot_be_read_are_reported_where_they_stand() {
     log.close().await.unwrap();
     let good = fs::read_to_string(&options.path).unwrap();
     let newer = good
-        .replace("\"schema\":2", "\"schema\":9")
+        .replace("\"schema\":3", "\"schema\":9")
         .replace("\"verdict\":\"admitted\"", "\"verdict\":\"pondered\"");
     let long = "x".repeat(1 << 20);
     let rotated = format!("{good}garbage\n\n{newer}{long}\n{good}no end");
@@ -136,13 +133,16 @@ fn a_log_that_is_not_there_is_said_to_be_so() {
 
 /// The ids of what lies ahead of a reader.
 fn ahead(reader: &mut Reader, filter: &Filter) -> Vec<DecisionId> {
-    let lines = reader.by_ref().map(|line| line.unwrap().entry).filter(|entry| filter.wants(entry));
-    lines.map(|entry| entry.id()).collect()
+    let lines = reader.by_ref().map(Result::unwrap).filter(|line| filter.wants(&line.row()));
+    lines.map(|line| line.entry.id()).collect()
 }
 
 fn about(path: &std::path::Path, id: DecisionId) -> Vec<DecisionId> {
     let mut found = Vec::new();
-    read::about(path, id, &mut |line| found.push(line.entry.id())).unwrap();
+    let mut tell =
+        |line: &str| found.push(Row::parse(line).unwrap().id.to_string().parse().unwrap());
+    let has_packed = read::about(path, id, &mut tell).unwrap();
+    assert!(!has_packed);
     found
 }
 
@@ -169,7 +169,9 @@ async fn reading_from_the_end_finds_the_latest_across_files_and_says_when_there_
     ] {
         for count in [0, 1, 7, wanted.len() - 1, wanted.len(), 1000] {
             let mut reader = Reader::open(&options.path).unwrap().sifting(&filter);
-            assert_eq!(reader.back_up(count, &filter).unwrap(), count < wanted.len(), "{count}");
+            let left = u64::try_from(wanted.len().saturating_sub(count)).unwrap();
+            let before = Before { lines: left, there_may_be_more: false };
+            assert_eq!(reader.back_up(count, &filter).unwrap(), before, "{count}");
             assert_eq!(
                 ahead(&mut reader, &filter),
                 wanted[wanted.len().saturating_sub(count)..],
@@ -208,7 +210,8 @@ async fn attack_e3_reading_from_the_end_meets_garbage_and_says_where_it_stands()
     let expected = [("1", 2, Why::TooLong), ("1", 5, Why::Torn), ("", 1, Why::TooLong)];
     for count in 1..=9 {
         let mut reader = Reader::open(&options.path).unwrap();
-        assert_eq!(reader.back_up(count, &Filter::default()).unwrap(), count < 8, "{count}");
+        let before = reader.back_up(count, &Filter::default()).unwrap();
+        assert_eq!(before.lines, 8_u64.saturating_sub(count.try_into().unwrap()), "{count}");
         let found: Vec<_> = reader.collect();
         assert_eq!(found.len(), count.min(8), "{found:?}");
         let unreadable: Vec<_> = found.iter().filter_map(|line| line.as_ref().err()).collect();
@@ -296,13 +299,13 @@ async fn records_of_before_are_read_and_have_the_words_of_today() {
     }
     log.close().await.unwrap();
     let text = fs::read_to_string(&options.path).unwrap();
-    fs::write(&options.path, text.replace("\"schema\":2", "\"schema\":1")).unwrap();
+    fs::write(&options.path, text.replace("\"schema\":3", "\"schema\":1")).unwrap();
     let found: Vec<_> = crate::records(&options.path).iter().map(|record| record.verdict).collect();
     assert_eq!(found, written.iter().map(|(_, _, verdict)| *verdict).collect::<Vec<_>>());
     for verdict in [Verdict::Warned, Verdict::Unmatched, Verdict::Unverified] {
-        let filter = Filter { verdict: Some(verdict), ..Filter::default() };
+        let filter = Filter { verdicts: vec![verdict], ..Filter::default() };
         let mut reader = Reader::open(&options.path).unwrap().sifting(&filter);
-        assert!(!reader.back_up(1, &filter).unwrap());
+        assert_eq!(reader.back_up(1, &filter).unwrap(), Before::default());
         assert_eq!(ahead(&mut reader, &filter).len(), 1, "{verdict}");
     }
 }

@@ -133,8 +133,9 @@ fn help(command: &[&str]) -> String {
 
 /// The long options that a help text lists.
 fn options(help: &str) -> BTreeSet<String> {
-    let listed = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
-    let words = listed.flat_map(|line| line.split([' ', ',', '<', '=']));
+    let lists = |line: &&str| line.starts_with('-') || line.starts_with("[alias");
+    let listed = help.lines().map(str::trim_start).filter(lists);
+    let words = listed.flat_map(|line| line.split([' ', ',', '<', '=', ']']));
     words.filter(|word| word.starts_with("--")).map(str::to_owned).collect()
 }
 

@@ -175,7 +175,8 @@ async fn everything(watched: &Watched) -> Outcome {
     let (config, before) = (stage.config(), fs::read_to_string(stage.config())?);
     fs::write(&config, format!("{before}\npolicy.unmatched = \"insecure-admit\"\n"))?;
     fs::remove_file(stage.folder().join("policies/policy.yaml"))?;
-    done_by(stage, &["reload", "--allow-empty"])?;
+    let policies = stage.folder().join("policies").display().to_string();
+    done_by(stage, &["reload", "--allow-empty", &policies])?;
     watched.ill("no policy under insecure-admit", "admits-everything").await?;
     // Not even then.
     let refused = stage.cri().pull("canary.sealgate.invalid/x:1").await;

@@ -4,13 +4,18 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tonic::Code;
 
+use crate::acts::eventually;
 use crate::ensure;
 use crate::fixtures::{self, Repository};
 use crate::stage::{Failure, HOST, Outcome, Stage, by_id, expect_refusal};
+
+/// Longest wait for a line of the log: a busy machine may need it.
+const LONG: Duration = Duration::from_secs(60);
 
 pub async fn demo() -> Outcome {
     let stage = Stage::usual().await?;
@@ -50,6 +55,30 @@ pub async fn demo() -> Outcome {
         })?;
         println!("{}", serde_json::to_string(&record)?);
     }
+    ensure!(refusal.message().contains("[decision "), "no decision in {}", refusal.message());
+    came_to(&stage).await
+}
+
+/// What came of the container that was made: its id, its start, and its end with its pod.
+async fn came_to(stage: &Stage) -> Outcome {
+    let of = |word: &str| {
+        let mut outcomes = stage.outcomes().into_iter();
+        outcomes.rfind(|told| told["outcome"] == word && told["container_id"].is_string())
+    };
+    eventually("the start is on record", LONG, async || of("started").is_some()).await?;
+    let created = of("created").ok_or("no outcome of the create")?;
+    let decisions = stage.records();
+    let decision = decisions.iter().find(|record| record["id"] == created["decision"]);
+    let decision = decision.ok_or_else(|| Failure(format!("no decision of {created:#}")))?;
+    ensure!(
+        decision["digest"] == created["digest"] && decision["sandbox_id"] == created["sandbox_id"],
+        "{created:#} of {decision:#}"
+    );
+    stage.cri().remove_all_pods().await?;
+    let id = &created["container_id"];
+    let is_gone = || of("removed").is_some_and(|told| told["container_id"] == *id);
+    eventually("its end is on record", LONG, async || is_gone()).await?;
+    println!("what came of the first: created, started and removed, as {id}");
     Ok(())
 }
 

@@ -179,5 +179,5 @@ fn replaced(stage: &Stage) -> Outcome {
     let output = stage.sealgate(&["reload"])?;
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(!output.status.success() && told.contains("no policy is left in"), "{output:?}");
-    said(&["reload", "--allow-empty"]).map(|_| ())
+    said(&["reload", "--allow-empty", &vendor.display().to_string()]).map(|_| ())
 }

@@ -161,7 +161,7 @@ pub async fn deny_fetched() -> Outcome {
     ensure!(shown.contains("fetched fleet"), "the source is not shown: {shown}");
     ensure!(stage.sealgate(&["deny", "remove", "1"])?.status.code() == Some(1), "removed");
     restarts(&mut stage, &pod, &images, folder.path()).await?;
-    on_record(&stage)
+    on_record(&stage).await
 }
 
 /// A list comes while the node's own policies are faulty: it is kept, and in force once they are
@@ -184,7 +184,7 @@ async fn waits_for_policies(stage: &Stage, publisher: &Publisher) -> Outcome {
     Ok(())
 }
 
-/// A configuration without the list does not take it out, until an operator says so.
+/// A configuration without the list does not take it out, until an operator names it.
 fn let_go(stage: &Stage) -> Outcome {
     let config = fs::read_to_string(stage.config())?;
     let without: String = config
@@ -195,16 +195,23 @@ fn let_go(stage: &Stage) -> Outcome {
     fs::write(stage.config(), &without)?;
     let refused = stage.sealgate(&["reload"])?;
     let said = String::from_utf8_lossy(&refused.stdout).into_owned();
-    ensure!(refused.status.code() == Some(1) && said.contains("list fleet with 2"), "{refused:?}");
+    let command = "sealgate reload --allow-lost-list fleet";
+    let is_told = said.contains("list fleet, of which 2 entries") && said.contains(command);
+    ensure!(refused.status.code() == Some(1) && is_told, "{refused:?}");
+    let policies = stage.folder().join("policies").display().to_string();
+    for other in [["--allow-empty", policies.as_str()], ["--allow-lost-list", "other"]] {
+        let refused = stage.sealgate(&["reload", other[0], other[1]])?;
+        ensure!(refused.status.code() == Some(1), "{other:?} let the list go: {refused:?}");
+    }
     ensure!(standing(stage)?["version"] == 9, "it went: {:#}", standing(stage)?);
-    let output = stage.sealgate(&["reload", "--allow-empty"])?;
+    let output = stage.sealgate(&["reload", "--allow-lost-list", "fleet"])?;
     ensure!(output.status.success(), "{output:?}");
     ensure!(standing(stage)?.is_null(), "it is still there: {:#}", standing(stage)?);
     // And it comes back as it was.
     fs::write(stage.config(), config)?;
     ensure!(stage.sealgate(&["reload"])?.status.success(), "not reloaded");
     ensure!(standing(stage)?["version"] == 9, "not back: {:#}", standing(stage)?);
-    println!("   a configuration without the list is refused until an operator allows it");
+    println!("   a configuration without the list is refused until an operator names the list");
     Ok(())
 }
 
@@ -340,11 +347,26 @@ fn standing(stage: &Stage) -> Result<Value, Failure> {
     Ok(status["deny_lists"][0].clone())
 }
 
-/// Each version that was taken and each that was refused is a note in the log.
-fn on_record(stage: &Stage) -> Outcome {
+fn notes(stage: &Stage) -> Result<Vec<Value>, Failure> {
     let text = fs::read_to_string(stage.folder().join("audit/audit.jsonl"))?;
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let notes: Vec<Value> = lines.filter(|line| line["kind"] == "note").collect();
+    Ok(lines.filter(|line| line["kind"] == "note").collect())
+}
+
+/// Each version that was taken and each that was refused is a note in the log, and each start with
+/// nothing of the list in force.
+async fn on_record(stage: &Stage) -> Outcome {
+    let started = |note: &Value| {
+        note["note"]["deny_list_not_in_force"]["code"].as_str().map(ToOwned::to_owned)
+    };
+    until("the starts are on record", || async {
+        notes(stage).is_ok_and(|notes| {
+            let codes = notes.iter().filter_map(started);
+            codes.eq(["not-fetched".to_owned(), "no-list".to_owned()])
+        })
+    })
+    .await?;
+    let notes = notes(stage)?;
     let taken =
         notes.iter().filter_map(|note| note["note"]["deny_list_fetched"]["version"].as_u64());
     ensure!(taken.eq([7, 8, 9, 10]), "{notes:#?}");

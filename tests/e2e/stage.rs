@@ -384,6 +384,11 @@ impl Stage {
         self.entries("finding")
     }
 
+    /// What came of each call that was let through, oldest first.
+    pub fn outcomes(&self) -> Vec<Value> {
+        self.entries("outcome")
+    }
+
     fn all_records(&self) -> Vec<Value> {
         self.entries("decision")
     }

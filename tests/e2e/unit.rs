@@ -296,7 +296,11 @@ fn sandboxed(machine: &Machine) -> Outcome {
     let root = options("/").unwrap_or_default();
     ensure!(root.starts_with("ro"), "the root is mounted {root}");
     ensure!(
-        machine.run(&["test", "-s", "/var/log/sealgate/audit.jsonl"])?.status.code() == Some(1),
+        machine
+            .run(&["grep", "-q", "\"kind\":\"decision\"", "/var/log/sealgate/audit.jsonl"])?
+            .status
+            .code()
+            == Some(1),
         "records of nothing"
     );
     ensure!(

@@ -105,9 +105,12 @@ async fn running(stage: &mut Stage, signed: &str, unsigned: &str) -> Outcome {
     ensure!(stage.registry.count("sha256-") > 0, "after a flush no signature was asked for");
 
     let tail = run(stage, &["audit", "tail", "--refused"], 0)?;
-    ensure!(tail.lines().count() == 1 && tail.contains("unsigned"), "{tail}");
+    // Below the names of its columns.
+    ensure!(tail.lines().count() == 2 && tail.contains("unsigned"), "{tail}");
     let decision = stage.records()[0]["id"].as_str().unwrap_or_default().to_owned();
-    let shown = json(stage, &["audit", "show", &decision], 0)?;
+    // The decision, and the lines that speak of it.
+    let shown = run(stage, &["--output", "json", "audit", "show", &decision], 0)?;
+    let shown: Value = serde_json::from_str(shown.lines().next().unwrap_or_default())?;
     ensure!(shown["id"] == decision.as_str() && shown["verdict"] == "admitted", "{shown}");
     run(stage, &["audit", "show", &decision], 0)?;
     let unknown = "00000000000000000000000000";

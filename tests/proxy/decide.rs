@@ -33,9 +33,9 @@ use crate::tiny::Tiny;
 
 pub const PULL: &str = "/runtime.v1.ImageService/PullImage";
 pub const CREATE: &str = "/runtime.v1.RuntimeService/CreateContainer";
-const START: &str = "/runtime.v1.RuntimeService/StartContainer";
+pub const START: &str = "/runtime.v1.RuntimeService/StartContainer";
 const NAME: &str = "reg.test/prod/app:1";
-const CONTAINER: &str = "made";
+pub const CONTAINER: &str = "made";
 /// A sandbox that the gate has proven.
 pub const SANDBOX: &str = "proven-sandbox";
 
@@ -132,8 +132,17 @@ impl House {
         (request.encode_to_vec(), image)
     }
 
-    /// What the log has written, once it was closed.
+    /// What the log has written but what came of calls, once it was closed.
     pub async fn lines(&self) -> Vec<Value> {
+        self.all_lines().await.into_iter().filter(|line| line["kind"] != "outcome").collect()
+    }
+
+    /// What the log has written of what came of calls, once it was closed.
+    pub async fn outcomes(&self) -> Vec<Value> {
+        self.all_lines().await.into_iter().filter(|line| line["kind"] == "outcome").collect()
+    }
+
+    async fn all_lines(&self) -> Vec<Value> {
         self.recorder.close().await;
         let text = std::fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -155,7 +164,7 @@ impl House {
     }
 }
 
-fn start() -> Vec<u8> {
+pub fn start() -> Vec<u8> {
     cri::StartContainerRequest { container_id: CONTAINER.to_owned() }.encode_to_vec()
 }
 
@@ -254,10 +263,9 @@ fn container(id: &Digest) -> containers::Container {
     }
 }
 
-/// What the log has written, once it was closed.
-async fn written(house: &House) -> u64 {
-    house.recorder.close().await;
-    house.recorder.health().1.written
+/// How many decisions the log has written, once it was closed.
+async fn written(house: &House) -> usize {
+    house.lines().await.len()
 }
 
 #[tokio::test]
@@ -338,14 +346,19 @@ async fn a_refusal_of_the_second_image_takes_back_the_record_of_the_first() {
     let volume =
         cri::Mount { container_path: "/v".to_owned(), image: Some(image), ..Default::default() };
     asked.config.as_mut().unwrap().mounts = vec![volume];
-    assert_ne!(client.call(CREATE, &asked.encode_to_vec()).await.code(), 0);
+    let refusal = client.call(CREATE, &asked.encode_to_vec()).await;
+    assert_ne!(refusal.code(), 0);
     assert_eq!(house.reached(CREATE), 0);
     house.recorder.close().await;
     let lines = audit::read::Reader::open(&house.folder.path().join("audit.jsonl")).unwrap();
     let records: Vec<audit::Record> = lines
         .map(|line| match line.unwrap().entry {
             audit::Entry::Decision(record) => *record,
-            other @ (audit::Entry::Note(_) | audit::Entry::Finding(_)) => panic!("{other:?}"),
+            other @ (audit::Entry::Note(_)
+            | audit::Entry::Finding(_)
+            | audit::Entry::Outcome(_)
+            | audit::Entry::Head(_)
+            | audit::Entry::Checkpoint(_)) => panic!("{other:?}"),
         })
         .collect();
     let of = |verdict, supersedes: bool| {
@@ -365,6 +378,8 @@ async fn a_refusal_of_the_second_image_takes_back_the_record_of_the_first() {
     );
     assert_eq!((second.reference.as_str(), second.image.as_deref()), ("no reference at all", None));
     assert_eq!((second.call, first.call), (audit::Call::ImageVolume, audit::Call::CreateContainer));
+    let told = refusal.status().1;
+    assert!(told.ends_with(&format!("[decision {}]", second.id)), "{told}");
 }
 
 /// A deadline that is spent is a refusal like any other: it is on record, and says that it takes

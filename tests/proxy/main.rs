@@ -22,6 +22,7 @@ mod host_paths;
 mod image_ref;
 mod life;
 mod methods;
+mod outcomes;
 mod owned;
 mod pass;
 mod refuse;

@@ -399,7 +399,11 @@ fn shells_complete_commands_and_options() {
             script("bash"),
             typed[..at].join(" ")
         );
-        let output = Command::new("bash").args(["--norc", "-c", &code]).output().unwrap();
+        // The script is longer than one argument of a program may be.
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("completed.sh");
+        fs::write(&file, code).unwrap();
+        let output = Command::new("bash").arg("--norc").arg(&file).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };

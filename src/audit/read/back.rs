@@ -6,7 +6,25 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use super::super::error::{Action, AuditError};
-use super::{BUFFER, Filter, LINE_MAX, Reader, Sieve, Tail, parse};
+use super::Reader;
+use super::filter::Filter;
+use super::input::{BUFFER, is_packed};
+use super::row::Row;
+use super::sieve::{Head, Sieve};
+use super::tail::Tail;
+use super::unreadable::LINE_MAX;
+
+/// Bytes over which lines before the wanted ones are counted: it takes some ten milliseconds.
+const COUNT_MAX: usize = 16 << 20;
+
+/// What lies before the lines that were gone back over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Before {
+    /// How many more of the kind were counted.
+    pub lines: u64,
+    /// Further back nobody looked.
+    pub there_may_be_more: bool,
+}
 
 /// A line, met from the end of its file.
 struct Met {
@@ -28,34 +46,46 @@ struct Backwards<'f> {
 }
 
 impl Reader {
-    /// Goes to where the last `count` lines begin that this filter wants or that cannot be read.
-    /// Whether there are more before them. For a reader that was just opened.
+    /// Goes to where the last `count` lines begin that this filter wants or that cannot be read, and
+    /// counts those before them. For a reader that was just opened. Files that are packed are not
+    /// gone back over.
     ///
     /// # Errors
     /// [`AuditError::Io`] when a file cannot be read.
-    pub fn back_up(&mut self, count: usize, filter: &Filter) -> Result<bool, AuditError> {
-        let path = self.path.clone();
+    pub fn back_up(&mut self, count: usize, filter: &Filter) -> Result<Before, AuditError> {
+        let path = self.path.clone().unwrap_or_default();
         self.go_back(count, filter).map_err(|error| AuditError::io(Action::Read, path, &error))
     }
 
-    fn go_back(&mut self, count: usize, filter: &Filter) -> io::Result<bool> {
+    fn go_back(&mut self, count: usize, filter: &Filter) -> io::Result<Before> {
         let sieve = Sieve::of(filter);
-        let (mut found, mut begin, mut more) = (0, None, false);
+        let is_all = *filter == Filter::default();
+        let (mut found, mut begin) = (0, None);
+        let (mut before, mut counted) = (Before::default(), 0);
         let newest = self.ahead.len().saturating_sub(1);
         'files: for (number, (_, file)) in self.ahead.iter().enumerate().rev() {
+            if is_packed(file)? {
+                before.there_may_be_more = true;
+                break;
+            }
             let mut lines = Backwards::of(file)?;
             while let Some(met) = lines.step()? {
                 // Of the newest file it is still being written.
                 let is_unfinished = !met.has_end && number == newest;
-                if is_unfinished || !is_wanted(met.bytes, met.has_end, &sieve, filter) {
-                    continue;
+                let size = met.bytes.as_ref().map_or(LINE_MAX, Vec::len);
+                if !is_unfinished && is_wanted(met.bytes, met.has_end, (&sieve, is_all), filter) {
+                    if found == count {
+                        before.lines += 1;
+                    } else {
+                        found += 1;
+                        begin = Some((number, met.offset));
+                    }
                 }
-                if found == count {
-                    more = true;
+                counted += if found == count { size } else { 0 };
+                if counted > COUNT_MAX {
+                    before.there_may_be_more = true;
                     break 'files;
                 }
-                found += 1;
-                begin = Some((number, met.offset));
             }
         }
         let Some((number, offset)) = begin else {
@@ -65,23 +95,29 @@ impl Reader {
                 self.tail = Some(Tail::new(name, file)?);
                 self.tail.as_mut().map_or(Ok(()), Tail::skip_to_end)?;
             }
-            return Ok(more);
+            return Ok(before);
         };
         self.ahead.drain(..number);
         if let Some((name, file)) = self.ahead.pop_front() {
             self.tail = Some(Tail::at(name, file, offset)?);
         }
-        Ok(more)
+        Ok(before)
     }
 }
 
-fn is_wanted(bytes: Option<Vec<u8>>, has_end: bool, sieve: &Sieve, filter: &Filter) -> bool {
-    match bytes {
-        Some(bytes) if has_end => {
-            sieve.may_pass(&bytes) && parse(bytes).map_or(true, |line| filter.wants(&line.entry))
-        }
-        Some(_) | None => true,
+fn is_wanted(
+    bytes: Option<Vec<u8>>,
+    has_end: bool,
+    (sieve, is_all): (&Sieve, bool),
+    filter: &Filter,
+) -> bool {
+    let Some(bytes) = bytes.filter(|_| has_end) else { return true };
+    if is_all && Head::of(&bytes).is_some_and(|head| head.kind == b"decision") {
+        return true;
     }
+    sieve.may_pass(&bytes)
+        && str::from_utf8(&bytes)
+            .map_or(true, |text| Row::parse(text).map_or(true, |row| filter.wants(&row)))
 }
 
 impl<'f> Backwards<'f> {

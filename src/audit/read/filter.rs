@@ -1,172 +1,170 @@
-//! [`Filter`]: which entries are wanted; [`Sieve`]: which lines need not be parsed to know that
-//! they are not.
-
-use regex::bytes::{Regex, RegexSet, RegexSetBuilder};
+//! [`Filter`]: which lines are wanted.
 
 use super::super::record::stamp::{DecisionId, Timestamp};
 use super::super::record::verdict::Verdict;
-use super::super::record::{Entry, Finding, Record, SCHEMA};
+use super::row::{Row, SignerRow};
+use super::text::Text;
 
-/// Which entries are wanted: those for which all that is set holds. Findings have no verdict; notes
-/// have no reference or pod either. They are wanted when nothing is asked for that they lack.
+/// Lines of the log's own proof, which come in between all the time: wanted only by their name.
+const CHECKPOINT: &str = "checkpoint";
+
+/// Which lines are wanted: those for which all that is set holds. A line that lacks what is asked
+/// about is not wanted: findings have no verdict, and notes no image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// This verdict.
-    pub verdict: Option<Verdict>,
+    /// One of these verdicts; any where there is none.
+    pub verdicts: Vec<Verdict>,
     /// Whatever did not let an image run.
     pub refused: bool,
-    /// The reference, the image string beside it, the digest or the image id contains this text.
-    pub image: Option<String>,
-    /// The pod's namespace is this.
-    pub namespace: Option<String>,
-    /// Not before this.
-    pub since: Option<Timestamp>,
     /// Only what was let through in observe mode, although it would have been refused.
     pub observed: bool,
     /// Nothing but findings.
     pub findings: bool,
+    /// Lines of this kind.
+    pub kind: Option<String>,
+    /// The reference, the image string beside it, the digest or the image id contains this text.
+    pub image: Option<String>,
+    /// A digest that begins with this: the image's, its id, or one that it was asked for by. Without
+    /// `sha256:`.
+    pub digest: Option<String>,
+    /// The pod's namespace is this.
+    pub namespace: Option<String>,
+    /// The pod's name is this.
+    pub pod: Option<String>,
+    /// The container's name is this, or the runtime's id of it or of the sandbox begins with it.
+    pub container: Option<String>,
+    /// The key file, key, name or issuer of a signer contains this text.
+    pub signer: Option<String>,
+    /// A signer's key, or certificate, has this fingerprint: `sha256:<hex>`.
+    pub key: Option<String>,
+    /// The name in a signer's certificate is this.
+    pub identity: Option<String>,
+    /// A policy of this name matched.
+    pub policy: Option<String>,
+    /// The code of the reason is this.
+    pub code: Option<String>,
+    /// The call, or the method of another, is this.
+    pub call: Option<String>,
+    /// The evidence came from there.
+    pub source: Option<String>,
+    /// The node that wrote it is this, as far as the log says which.
+    pub node: Option<String>,
+    /// Not before this.
+    pub since: Option<Timestamp>,
+    /// Before this.
+    pub until: Option<Timestamp>,
     /// This id, or a decision that speaks of it: repeats of it, or one that takes it back.
     pub id: Option<DecisionId>,
 }
 
-/// What of a [`Filter`] can be told from the text of a line. It knows the lines that a log writes
-/// by their beginning, and lets every other one pass.
-#[derive(Debug, Default)]
-pub(super) struct Sieve {
-    since: Option<Timestamp>,
-    /// Each must be found.
-    needles: Option<RegexSet>,
-    /// Must be found in a line of the present schema: before, verdicts had other words.
-    verdict: Option<Regex>,
-}
-
-/// How the log begins each line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) schema: u32,
-    /// When its id was given out, which is its time.
-    pub(super) time: Timestamp,
-}
-
 impl Filter {
-    /// Whether this entry is wanted.
+    /// Whether this line is wanted; `node` is the one whose log it stands in, where that is known.
     #[must_use]
-    pub fn wants(&self, entry: &Entry) -> bool {
-        if self.since.is_some_and(|since| entry.time() < since) {
+    pub fn wants(&self, row: &Row<'_>) -> bool {
+        self.wants_of(row, None)
+    }
+
+    /// The same, of a log that told before which node writes it.
+    #[must_use]
+    pub fn wants_of(&self, row: &Row<'_>, node: Option<&str>) -> bool {
+        let is = |wanted: &Option<String>, has: &Text<'_>| {
+            wanted.as_ref().is_none_or(|wanted| has.as_str() == wanted)
+        };
+        let node = row.node.some().or(node);
+        self.is_in_time(row)
+            && self.is_of_kind(row)
+            && self.has_verdict(row)
+            && is(&self.namespace, &row.pod.namespace)
+            && is(&self.pod, &row.pod.name)
+            && is(&self.code, &row.reason.code)
+            && is(&self.source, &row.source)
+            && self.node.as_ref().is_none_or(|wanted| node == Some(wanted))
+            && self.call.as_ref().is_none_or(|wanted| is_called(row, wanted))
+            && self.image.as_ref().is_none_or(|wanted| names(row).any(|name| name.contains(wanted)))
+            && self.digest.as_ref().is_none_or(|wanted| has_digest(row, wanted))
+            && self.container.as_ref().is_none_or(|wanted| is_container(row, wanted))
+            && self.policy.as_ref().is_none_or(|name| row.policies.names().any(|one| one == name))
+            && self.is_signed(row)
+            && self.id.is_none_or(|id| is_about(row, &id.to_string()))
+    }
+
+    fn is_in_time(&self, row: &Row<'_>) -> bool {
+        if self.since.is_none() && self.until.is_none() {
+            return true;
+        }
+        let is_between = |when| {
+            self.since.is_none_or(|since| since <= when) && self.until.is_none_or(|end| when < end)
+        };
+        row.when().is_some_and(is_between)
+    }
+
+    fn is_of_kind(&self, row: &Row<'_>) -> bool {
+        let kind = row.kind.as_str();
+        match &self.kind {
+            Some(wanted) => kind == wanted && (!self.findings || kind == "finding"),
+            None if self.findings => kind == "finding",
+            None => kind != CHECKPOINT,
+        }
+    }
+
+    fn has_verdict(&self, row: &Row<'_>) -> bool {
+        if self.refused && (row.verdict.is_empty() || row.was_let_through()) {
             return false;
         }
-        match entry {
-            Entry::Decision(record) => !self.findings && self.wants_record(record),
-            Entry::Finding(finding) => self.wants_finding(finding),
-            Entry::Note(note) => {
-                let asks_for_others = self.asks_for_verdicts()
-                    || self.findings
-                    || self.image.is_some()
-                    || self.namespace.is_some();
-                !asks_for_others && self.id.is_none_or(|id| note.id == id)
-            }
-        }
+        let is_one = |verdict| self.verdicts.contains(&verdict);
+        (!self.observed || row.observed.is_true())
+            && (self.verdicts.is_empty() || row.known_verdict().is_some_and(is_one))
     }
 
-    fn asks_for_verdicts(&self) -> bool {
-        self.verdict.is_some() || self.refused || self.observed
-    }
-
-    fn wants_finding(&self, finding: &Finding) -> bool {
-        let named = |text: &String| {
-            let names = [finding.image.as_ref(), finding.digest.as_ref()];
-            names.into_iter().flatten().any(|name| name.contains(text.as_str()))
+    fn is_signed(&self, row: &Row<'_>) -> bool {
+        let any = |is: &dyn Fn(&SignerRow<'_>) -> bool| row.policies.signers().any(is);
+        let by_text = |text: &String| {
+            any(&|signer| {
+                let SignerRow { key, file, certificate, .. } = signer;
+                let all = [key, file, &certificate.subject, &certificate.issuer];
+                all.into_iter().any(|one| one.as_str().contains(text.as_str()))
+            })
         };
-        let namespace = finding.pod.namespace.as_ref();
-        !self.asks_for_verdicts()
-            && self.image.as_ref().is_none_or(named)
-            && self.namespace.as_ref().is_none_or(|wanted| namespace == Some(wanted))
-            && self.id.is_none_or(|id| finding.id == id || finding.repeats_of == Some(id))
-    }
-
-    fn wants_record(&self, record: &Record) -> bool {
-        let about =
-            |id| record.id == id || record.repeats_of == Some(id) || record.supersedes == Some(id);
-        let names = [
-            Some(&record.reference),
-            record.image.as_ref(),
-            record.digest.as_ref(),
-            record.image_id.as_ref(),
-        ];
-        let named =
-            |text: &String| names.into_iter().flatten().any(|name| name.contains(text.as_str()));
-        self.verdict.is_none_or(|verdict| record.verdict == verdict)
-            && !(self.refused && record.was_let_through())
-            && (!self.observed || record.observed)
-            && self.image.as_ref().is_none_or(named)
+        let by_key = |key: &String| {
+            any(&|signer| {
+                [&signer.key, &signer.certificate.fingerprint].iter().any(|is| is.as_str() == key)
+            })
+        };
+        self.signer.as_ref().is_none_or(by_text)
+            && self.key.as_ref().is_none_or(by_key)
             && self
-                .namespace
+                .identity
                 .as_ref()
-                .is_none_or(|namespace| record.pod.namespace.as_ref() == Some(namespace))
-            && self.id.is_none_or(about)
+                .is_none_or(|name| any(&|signer| signer.certificate.subject.as_str() == name))
     }
 }
 
-impl Sieve {
-    pub(super) fn of(filter: &Filter) -> Self {
-        let mut needles: Vec<String> = Vec::new();
-        needles.extend(filter.id.map(|id| id.to_string()));
-        needles.extend(filter.observed.then(|| "\"observed\":true".to_owned()));
-        needles.extend(filter.image.iter().filter(|text| is_written_as_it_is(text)).cloned());
-        let namespace = filter.namespace.iter().filter(|text| is_written_as_it_is(text));
-        needles.extend(namespace.map(|name| format!("\"namespace\":\"{name}\"")));
-        let needles = needles.iter().map(|needle| regex::escape(needle));
-        let words = Verdict::ALL
-            .into_iter()
-            .filter(|verdict| filter.verdict.is_none_or(|wanted| wanted == *verdict));
-        let words =
-            words.filter(|verdict| !(filter.refused && verdict.is_admission())).map(Verdict::word);
-        let words = words.collect::<Vec<_>>().join("|");
-        let asks = filter.verdict.is_some() || filter.refused;
-        Self {
-            since: filter.since,
-            needles: RegexSetBuilder::new(needles)
-                .unicode(false)
-                .build()
-                .ok()
-                .filter(|needles| !needles.is_empty()),
-            verdict: asks
-                .then(|| Regex::new(&format!("\"verdict\":\"(?:{words})\"")).ok())
-                .flatten(),
-        }
-    }
-
-    /// Whether an entry that is wanted may stand in this line.
-    pub(super) fn may_pass(&self, line: &[u8]) -> bool {
-        let Some(head) = Head::of(line) else { return true };
-        let in_time = self.since.is_none_or(|since| head.time >= since);
-        let decided = || {
-            let verdict = self.verdict.as_ref().filter(|_| head.schema == SCHEMA);
-            verdict.is_none_or(|verdict| verdict.is_match(line))
-        };
-        let named = || {
-            self.needles.as_ref().is_none_or(|all| all.matches(line).iter().count() == all.len())
-        };
-        in_time && decided() && named()
-    }
+/// Everything by which a line names its image.
+fn names<'r>(row: &'r Row<'_>) -> impl Iterator<Item = &'r str> {
+    [&row.reference, &row.image, &row.digest, &row.image_id].into_iter().map(Text::as_str)
 }
 
-impl Head {
-    /// The beginning of a line, if the log wrote it.
-    pub(super) fn of(line: &[u8]) -> Option<Self> {
-        let rest = line.strip_prefix(b"{\"kind\":\"")?;
-        let kinds: [&[u8]; 3] = [b"decision", b"note", b"finding"];
-        let rest = kinds.into_iter().find_map(|kind| rest.strip_prefix(kind))?;
-        let rest = rest.strip_prefix(b"\",\"schema\":")?;
-        let (digit, rest) = rest.split_first()?;
-        let schema = char::from(*digit).to_digit(10)?;
-        let hex = rest.strip_prefix(b",\"id\":\"")?.get(..12)?;
-        let millis = u64::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?;
-        Some(Self { schema, time: Timestamp::from_unix(std::time::Duration::from_millis(millis)) })
-    }
+fn has_digest(row: &Row<'_>, beginning: &str) -> bool {
+    let hex =
+        |name: &str| name.rsplit_once("sha256:").is_some_and(|(_, hex)| hex.starts_with(beginning));
+    names(row).any(hex)
 }
 
-/// Whether a text stands in the file as it is, unescaped.
-fn is_written_as_it_is(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._/:@+".contains(&byte))
+fn is_container(row: &Row<'_>, wanted: &str) -> bool {
+    let ids = [&row.container_id, &row.sandbox_id];
+    row.container.as_str() == wanted
+        || ids.into_iter().any(|id| !id.is_empty() && id.as_str().starts_with(wanted))
+}
+
+fn is_called(row: &Row<'_>, wanted: &str) -> bool {
+    let is = |name: &str| {
+        let last = name.rsplit('/').next().unwrap_or(name);
+        last.eq_ignore_ascii_case(wanted) || name.eq_ignore_ascii_case(wanted)
+    };
+    is(row.call.as_str()) || is(row.method.as_str())
+}
+
+fn is_about(row: &Row<'_>, id: &str) -> bool {
+    let own = [&row.id, &row.repeats_of, &row.supersedes, &row.decision];
+    own.into_iter().chain(&row.also).any(|one| one.as_str() == id)
 }

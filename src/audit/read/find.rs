@@ -20,8 +20,12 @@ use regex::bytes::Regex;
 
 use super::super::error::{Action, AuditError};
 use super::super::record::stamp::{DecisionId, Timestamp};
-use super::filter::Head;
-use super::{Filter, LINE_MAX, Line, files, parse};
+use super::files::files;
+use super::filter::Filter;
+use super::input::is_packed;
+use super::row::Row;
+use super::sieve::Head;
+use super::unreadable::LINE_MAX;
 
 /// Bytes that are searched at once: few enough to be still in the processor's own memory.
 const BLOCK: usize = 256 << 10;
@@ -31,20 +35,28 @@ const NEAR: u64 = 256 << 10;
 /// hour is on record an hour after those that began with it.
 const SLACK: Duration = Duration::from_secs(3600);
 
-/// Calls `tell` with each line about this decision, oldest first: its own, repeats of it, what
-/// takes it back.
+/// Calls `tell` with the text of each line about this decision, oldest first: its own, repeats of
+/// it, what came of it, what takes it back. Whether there are packed files, which are not searched.
 ///
 /// # Errors
 /// [`AuditError::Io`] when there is no log, or a file of it cannot be read.
-pub fn about(path: &Path, id: DecisionId, tell: &mut dyn FnMut(&Line)) -> Result<(), AuditError> {
+pub fn about(path: &Path, id: DecisionId, tell: &mut dyn FnMut(&str)) -> Result<bool, AuditError> {
     let failed = |error: io::Error| AuditError::io(Action::Read, path, &error);
-    let files: Vec<File> =
-        files(path, None).map_err(failed)?.into_iter().map(|(_, file)| file).collect();
-    if files.is_empty() {
+    let all = files(path, None).map_err(failed)?.files;
+    if all.is_empty() {
         return Err(failed(io::ErrorKind::NotFound.into()));
     }
-    let Ok(needle) = Regex::new(&id.to_string()) else { return Ok(()) };
-    let search = LogSearch { needle, filter: Filter { id: Some(id), ..Filter::default() }, id };
+    let (mut files, mut has_packed) = (Vec::new(), false);
+    for (_, file) in all {
+        if is_packed(&file).map_err(failed)? {
+            has_packed = true;
+        } else {
+            files.push(file);
+        }
+    }
+    let Ok(needle) = Regex::new(&id.to_string()) else { return Ok(has_packed) };
+    let filter = Filter { id: Some(id), ..Filter::default() };
+    let search = LogSearch { needle, filter, name: id.to_string() };
     let (first, offset) = beginning(&files, id).map_err(failed)?;
     let late = files.iter().enumerate().skip(first);
     let late: Vec<FilePart<'_>> = late
@@ -64,14 +76,14 @@ pub fn about(path: &Path, id: DecisionId, tell: &mut dyn FnMut(&Line)) -> Result
             .collect();
         found.splice(..0, search.all(&early).map_err(failed)?);
     }
-    found.iter().flat_map(|part| &part.lines).for_each(tell);
-    Ok(())
+    found.iter().flat_map(|part| &part.lines).for_each(|line| tell(line));
+    Ok(has_packed)
 }
 
 struct LogSearch {
     needle: Regex,
     filter: Filter,
-    id: DecisionId,
+    name: String,
 }
 
 /// Bytes of a file; they begin with a line.
@@ -84,7 +96,7 @@ struct FilePart<'f> {
 #[derive(Default)]
 struct FoundLines {
     /// The lines that are about the decision.
-    lines: Vec<Line>,
+    lines: Vec<String>,
     /// Whether its own is among them.
     is_there: bool,
 }
@@ -154,12 +166,11 @@ impl LogSearch {
                 .position(newline)
                 .map_or(lines.len(), |after| hit.end() + after);
             from = end;
-            let line = lines.get(start..end).map(|line| parse(line.to_vec()));
-            if let Some(Ok(line)) =
-                line.filter(|line| line.as_ref().is_ok_and(|line| self.filter.wants(&line.entry)))
-            {
-                found.is_there |= line.entry.id() == self.id;
-                found.lines.push(line);
+            let text = lines.get(start..end).and_then(|line| str::from_utf8(line).ok());
+            let row = text.and_then(|text| Row::parse(text).ok().map(|row| (text, row)));
+            if let Some((text, row)) = row.filter(|(_, row)| self.filter.wants(row)) {
+                found.is_there |= row.id.as_str() == self.name;
+                found.lines.push(text.to_owned());
             }
         }
     }

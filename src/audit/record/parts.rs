@@ -8,9 +8,10 @@ use crate::evidence;
 
 /// The version of the schema. It rises when a field changes its meaning or goes; a new field leaves
 /// it.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 /// The oldest version that is still read: there every image that was let through was *admitted*,
-/// and the reason's code alone said whether with proof.
+/// and the reason's code alone said whether with proof. In version 2 nothing said what the runtime
+/// made of a call.
 pub const SCHEMA_OLDEST: u32 = 1;
 
 /// Why, for programs and for people.

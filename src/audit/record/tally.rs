@@ -24,6 +24,9 @@ pub struct Tally {
     /// Findings, which are no decisions.
     #[serde(default)]
     pub findings: u64,
+    /// Outcomes of calls, which are no decisions either.
+    #[serde(default)]
+    pub outcomes: u64,
 }
 
 impl Tally {
@@ -59,6 +62,12 @@ impl Tally {
         self.findings = self.findings.saturating_add(many);
     }
 
+    /// Counts `many` more outcomes of calls like one at `time`.
+    pub(in crate::audit) fn add_outcomes(&mut self, many: u64, time: Timestamp) {
+        self.begin(many, time);
+        self.outcomes = self.outcomes.saturating_add(many);
+    }
+
     fn begin(&mut self, many: u64, time: Timestamp) {
         if many > 0 && (self.is_empty() || time < self.since) {
             self.since = time;
@@ -77,6 +86,7 @@ impl Tally {
         }
         self.add_observed(other.observed, other.since);
         self.add_findings(other.findings, other.since);
+        self.add_outcomes(other.outcomes, other.since);
     }
 
     /// Whether nothing was counted.
@@ -94,5 +104,6 @@ impl Tally {
             .saturating_add(self.unreachable)
             .saturating_add(self.observed)
             .saturating_add(self.findings)
+            .saturating_add(self.outcomes)
     }
 }

@@ -1,27 +1,7 @@
-//! How `sealgate audit` shows a finding: on a line, and whole.
+//! How `sealgate audit show` shows a finding.
 
 use crate::audit::Finding;
 use crate::cli::terminal::screen::{Screen, Tone, plain};
-
-/// One finding a line.
-pub(super) fn print(finding: &Finding, screen: &mut Screen) {
-    let Finding { id, time, finding: found, reason, pod, container_id, image, repeats, .. } =
-        finding;
-    let tone = if finding.alert { Tone::Bad } else { Tone::Warn };
-    let kind = screen.tone(tone, &format!("{:<11}", "finding"));
-    let what = image.as_deref().or(container_id.as_deref()).unwrap_or_default();
-    let pod = pod.name.as_deref().map_or_else(String::new, |name| {
-        format!("  {}/{}", plain(pod.namespace.as_deref().unwrap_or("?")), plain(name))
-    });
-    let repeats =
-        if *repeats > 0 { format!("  and {repeats} more like it") } else { String::new() };
-    screen.line(&format!(
-        "{time} {id}  {kind} {:<15} {}{pod}  {}{repeats}",
-        found.to_string(),
-        plain(what),
-        plain(&reason.code)
-    ));
-}
 
 /// A finding with everything that the log has of it.
 pub(super) fn print_whole(finding: &Finding, screen: &mut Screen) {

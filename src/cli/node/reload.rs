@@ -1,6 +1,8 @@
 //! `sealgate reload`.
 
-use clap::Args;
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
 use serde::Serialize;
 
 use crate::cli::terminal::gate::{ask_daemon, complain_of, print_in_force};
@@ -11,11 +13,16 @@ use crate::control::{Answer, Faults, Reloaded, Request};
 /// How to reload.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Options {
-    /// Take a set without any policy although there was one before, or a configuration without a
-    /// deny list that is in force, or by whose keys it is not signed. Without this the gate keeps
-    /// what it has: an empty folder is more often a mount that went away.
-    #[arg(long)]
-    allow_empty: bool,
+    /// Take a set without the policies of this folder, which has none left. Without this the gate
+    /// keeps what it has: an empty folder is more often a mount that went away. May be given several
+    /// times.
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    allow_empty: Vec<PathBuf>,
+    /// Let this fetched deny list go, which the configuration does not name any more, or by whose
+    /// keys it is not signed: nothing of it denies until it is fetched again. May be given several
+    /// times.
+    #[arg(long, value_name = "LIST")]
+    allow_lost_list: Vec<String>,
 }
 
 /// What came of it, for programs.
@@ -31,7 +38,11 @@ struct ReloadOutcome<'a> {
 /// Has the running gate read its policies and keys again, and prints what is in force then; 1 when
 /// they are faulty.
 pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Exit {
-    let request = if options.allow_empty { Request::ReloadThoughEmpty } else { Request::Reload };
+    let (folders, lists) = (options.allow_empty.clone(), options.allow_lost_list.clone());
+    let request = match folders.is_empty() && lists.is_empty() {
+        true => Request::Reload,
+        false => Request::ReloadLettingGo { folders, lists },
+    };
     match ask_daemon(settings, request) {
         Ok(Answer::Reloaded(reloaded)) => {
             if screen.is_json() {

@@ -14,6 +14,7 @@ use super::settings::settings;
 use super::{github, sarif, text};
 use crate::cli::node;
 use crate::cli::terminal::command_error::{CommandError, is_folder, is_there};
+use crate::cli::terminal::global_options::forms;
 use crate::cli::terminal::screen::{Exit, Output, Screen, plain};
 use crate::config::Settings;
 use crate::errno;
@@ -42,7 +43,13 @@ pub(in crate::cli) struct Options {
     node: bool,
     /// How to print: for people, as one JSON value, as SARIF 2.1.0 for code scanning, or as workflow
     /// commands of GitHub Actions.
-    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = Output::Text)]
+    #[arg(
+        short,
+        long,
+        value_name = "FORM",
+        default_value = "text",
+        value_parser = forms(["text", "json", "sarif", "github"])
+    )]
     output: Output,
 }
 
@@ -158,7 +165,7 @@ fn say(checked: &Checked, is_in_force: bool, screen: &mut Screen) {
         return errors.for_each(|remark| screen.complain(&plain(&line(remark))));
     }
     match screen.output() {
-        Output::Text => text::print(checked, is_in_force, screen),
+        Output::Text | Output::Csv => text::print(checked, is_in_force, screen),
         Output::Json => screen.json(&answer(checked)),
         Output::Sarif => screen.json(&sarif::of(&checked.remarks)),
         Output::Github => github::print(&checked.remarks, screen),

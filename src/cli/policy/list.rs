@@ -155,7 +155,13 @@ mod tests {
     fn a_folder_says_what_it_has() {
         let counts = |policies, deny_lists| DocumentCounts { policies, deny_lists, exceptions: 0 };
         let of = |is_there, documents| {
-            found(&FolderRead { folder: "/p".into(), is_there, device: None, documents })
+            found(&FolderRead {
+                folder: "/p".into(),
+                is_there,
+                device: None,
+                documents,
+                files: Vec::new(),
+            })
         };
         assert_eq!(of(true, counts(2, 1)), "/p: 2 policies, 1 deny list");
         assert_eq!(of(true, counts(0, 0)), "/p: no documents");

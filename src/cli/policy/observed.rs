@@ -94,7 +94,7 @@ pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut S
     let (mut groups, mut unreadable) = (Groups::default(), 0u64);
     for line in lines {
         match line {
-            Ok(line) if !filter.wants(&line.entry) => {}
+            Ok(line) if !filter.wants(&line.row()) => {}
             Ok(line) => {
                 if let Entry::Decision(record) = &line.entry {
                     groups.add(record);

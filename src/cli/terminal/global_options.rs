@@ -36,7 +36,7 @@ pub(in crate::cli) struct GlobalOptions {
         global = true,
         value_name = "FORM",
         default_value = "text",
-        value_parser = form()
+        value_parser = forms(["text", "json"])
     )]
     output: Output,
     /// Print only what went wrong: the exit code is the answer.
@@ -47,9 +47,11 @@ pub(in crate::cli) struct GlobalOptions {
     color: Color,
 }
 
-/// The forms that every command has; those with more of them have an option of their own.
-fn form() -> impl clap::builder::TypedValueParser<Value = Output> {
-    PossibleValuesParser::new(["text", "json"]).try_map(|text| Output::from_str(&text, false))
+/// The forms that a command has; those with more than every command have an option of their own.
+pub(in crate::cli) fn forms<const N: usize>(
+    forms: [&'static str; N],
+) -> impl clap::builder::TypedValueParser<Value = Output> {
+    PossibleValuesParser::new(forms).try_map(|text| Output::from_str(&text, false))
 }
 
 impl GlobalOptions {

@@ -6,6 +6,7 @@ pub(super) mod field;
 mod fold;
 pub(super) mod gate;
 pub(super) mod global_options;
+pub(super) mod key_file;
 pub(super) mod no_options;
 pub(super) mod screen;
 pub(super) mod signer;

@@ -26,6 +26,8 @@ pub enum Output {
     Sarif,
     /// Workflow commands of GitHub Actions. Of `policy check` alone.
     Github,
+    /// Lines for spreadsheets. Of `audit query` alone.
+    Csv,
 }
 
 /// Whether answers are in colour.
@@ -196,6 +198,13 @@ impl Screen {
         }
     }
 
+    /// Prints lines as they are, many at once; what is in them must be trusted or made harmless.
+    /// Whether somebody reads on: a reader that went away (`| head`) needs no more.
+    pub(in crate::cli) fn lines(&mut self, text: &str) -> bool {
+        self.end_progress();
+        self.quiet || self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).is_ok()
+    }
+
     /// Prints one JSON value and a newline.
     pub fn json<T: Serialize>(&mut self, value: &T) {
         if self.quiet {
@@ -285,7 +294,9 @@ fn plain_lines(text: &str) -> String {
     text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
 }
 
-fn escape_json(text: &str) -> String {
+/// A JSON text with the same escaped in it, as JSON does.
+#[must_use]
+pub(in crate::cli) fn escape_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if is_harmless(c) {

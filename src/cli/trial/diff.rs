@@ -16,6 +16,7 @@ use super::node::NodeImages;
 use super::report::Report;
 use super::said::Trial;
 use crate::audit::Timestamp;
+use crate::audit::read::Filter;
 use crate::cli::evidence::catalog::Catalog;
 use crate::cli::evidence::offline::KeptJudge;
 use crate::cli::evidence::on_node::{existing, tokio_runtime};
@@ -139,8 +140,8 @@ fn compare(
         Err(error) => (NodeImages::default(), Err(error.to_string())),
     };
     let mut items = Items::default();
-    let history =
-        history::read(settings, options.since, (&catalog, &images), (&mut items, screen))?;
+    let filter = Filter { since: options.since, ..Filter::default() };
+    let history = history::read(settings, &filter, (&catalog, &images), (&mut items, screen))?;
     let by_labels = sets.today.looks_at_image_labels() || sets.candidate.looks_at_image_labels();
     let node = listed.map(|()| runtime.block_on(images.add((&gate, by_labels), &mut items)));
     let trial = Trial::new(KeptJudge::new(settings, store.as_ref()), &catalog);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::item::{Items, Prospect, TrialQuestion, subjects};
 use super::node::NodeImages;
 use crate::audit::read::Filter;
-use crate::audit::{Call, Entry, Record, Timestamp, Verdict};
+use crate::audit::{Call, Entry, Record, Verdict};
 use crate::cli::audit::log;
 use crate::cli::evidence::catalog::Catalog;
 use crate::cli::terminal::command_error::CommandError;
@@ -34,26 +34,25 @@ pub(super) struct History {
     pub(super) unreadable: u64,
 }
 
-/// Adds every decision on record to the items.
+/// Adds every decision on record that is wanted to the items.
 ///
 /// # Errors
 /// When the log cannot be read.
 pub(super) fn read(
     settings: &Settings,
-    since: Option<Timestamp>,
+    filter: &Filter,
     (catalog, images): (&Catalog, &NodeImages),
     (items, screen): (&mut Items, &mut Screen),
 ) -> Result<History, CommandError> {
-    let filter = Filter { since, ..Filter::default() };
     let path = &settings.audit.path;
     let opened = log::opened(path)?;
     if opened.is_none() {
         log::tell_none(path, screen);
     }
     let mut history = History::default();
-    for line in opened.into_iter().flat_map(|reader| reader.sifting(&filter)) {
+    for line in opened.into_iter().flat_map(|reader| reader.sifting(filter)) {
         match line {
-            Ok(line) if !filter.wants(&line.entry) => {}
+            Ok(line) if !filter.wants(&line.row()) => {}
             Ok(line) => {
                 if let Entry::Decision(record) = &line.entry {
                     history.add(record, (catalog, images), items);

@@ -16,6 +16,7 @@ use crate::cri::ask::{Call as Asking, LocalImageRequest, used_for};
 use crate::cri::made::{Creation, Making};
 use crate::cri::pending_creates::Pending;
 use crate::cri::record::answer::RecordedAnswer;
+use crate::cri::record::outcomes::made_container as made;
 use crate::cri::restore::BaseImage;
 use crate::cri::{
     AuditEvent, CreatedContainer, CreatedVolume, LocalPermit, OnRecord, PolicyMark, ProvenUnder,
@@ -121,11 +122,6 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
         }
         Err(refused) => refused.into(),
     }
-}
-
-/// The id of what was made.
-fn made(reply: &[u8]) -> Option<String> {
-    decode::<CreateContainerResponse>(reply).ok().map(|response| response.container_id)
 }
 
 /// Reads what a decision rests on from the wire, and refuses what could be read in two ways.
@@ -254,6 +250,7 @@ async fn forward(
     if let Some(observed) = late {
         calls.recorder.observe_all_back(&decided.events, &observed).await;
     }
+    calls.recorder.ended(&decided.events, call.method, reply.as_ref());
     match reply {
         Ok(reply) if reply.code() == Code::Ok => Ok((reply, on_record, creation)),
         Ok(reply) => Err(RecordedAnswer::reply(reply, on_record)),
@@ -319,6 +316,7 @@ async fn decide_on_images(
     for image in &request.images {
         let ask = image.ask.clone().of_pod(&known);
         let mut event = calls.recorder.local(&ask, policy);
+        event.sandbox_id(&request.sandbox_id);
         let under = (policy, &*calls.recorder);
         let admitting = calls.gate.admit_for_container(&ask, under, &mut event.timings);
         let admitted = Box::pin(admitting)
@@ -341,12 +339,7 @@ async fn decide_on_images(
                 // The refusal stands, and its reason, even where these cannot be written; the
                 // journal has them then.
                 return Err(match calls.recorder.admit(&decided.events).await {
-                    Ok(_) => {
-                        calls
-                            .recorder
-                            .take_all_back(decided.events.iter(), refused.into_refusal())
-                            .await
-                    }
+                    Ok(_) => calls.recorder.take_back_with(&decided.events, refused).await,
                     Err(_) => refused,
                 });
             }
@@ -406,7 +399,9 @@ async fn finish(
     if let Ok(response) = decode::<CreateContainerResponse>(reply.message()) {
         tracing::error!(container = response.container_id, %refusal, "the new container is not \
             what was admitted; removing it");
-        calls.gate.remove_container(&response.container_id).await;
+        if calls.gate.remove_container(&response.container_id).await {
+            calls.recorder.removed(&response.container_id, &refusal);
+        }
     }
     calls.recorder.take_all_back(decided.events.iter(), refusal).await.into()
 }

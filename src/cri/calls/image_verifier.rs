@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use crate::cri::ask::{Call, PullRequest};
-use crate::cri::{ForwardedAs, Gate, Recorder, Refusal};
+use crate::cri::{ForwardedAs, Gate, Recorder, Refusal, Refused};
 use crate::evidence::Pod;
 use crate::image::{Digest, Reference};
 
@@ -26,12 +26,12 @@ pub enum MayBring {
 /// image in some namespace counts.
 ///
 /// # Errors
-/// [`Refusal`], which is on record.
+/// [`Refused`], which says where it is on record.
 pub async fn verify_image(
     (gate, recorder): (&Gate, &Recorder),
     (name, digest): (&str, &str),
     deadline: Instant,
-) -> Result<MayBring, Refusal> {
+) -> Result<MayBring, Refused> {
     let policy = gate.policy();
     let image = pinned(name, digest);
     if image.as_ref().is_ok_and(|image| gate.pending_pulls.has(image)) {
@@ -48,12 +48,10 @@ pub async fn verify_image(
     };
     match decided {
         Ok(pull) => event.forwarded_pull(&pull),
-        Err(refusal) => return Err(recorder.refuse(&event, refusal).await.into_refusal()),
+        Err(refusal) => return Err(recorder.refuse(&event, refusal).await),
     }
-    match recorder.admit(std::slice::from_ref(&event)).await {
-        Ok(_on_record) => Ok(MayBring::Decided(event.standing())),
-        Err(refused) => Err(refused.into_refusal()),
-    }
+    let _on_record = recorder.admit(std::slice::from_ref(&event)).await?;
+    Ok(MayBring::Decided(event.standing()))
 }
 
 /// The image by the digest that the runtime resolved it to, whatever the name says today.

@@ -108,7 +108,9 @@ impl Calls {
             Err(refused) => return refused.into(),
         };
         let path = call.method.path();
-        match call.upstream.unary(path, &call.headers, &call.message, left).await {
+        let reply = call.upstream.unary(path, &call.headers, &call.message, left).await;
+        self.recorder.ended(observed, call.method, reply.as_ref());
+        match reply {
             Ok(reply) => RecordedAnswer::reply(reply, on_record),
             Err(error) => RecordedAnswer::no_reply(&error, on_record),
         }
@@ -182,19 +184,23 @@ impl Calls {
         true
     }
 
-    /// Ends a call that was not recorded yet. What the runtime refused was admitted all the same.
+    /// Ends a pull that was not recorded yet. What the runtime refused was admitted all the same.
     async fn stopped(&self, event: &AuditEvent, stop: Stop) -> RecordedAnswer {
-        let admitted = || self.recorder.admit(std::slice::from_ref(event));
-        let recorded = match stop {
-            Stop::Refused(refusal) => Err(self.recorder.refuse(event, refusal).await),
-            Stop::Reply(reply) => {
-                admitted().await.map(|on_record| RecordedAnswer::reply(reply, on_record))
-            }
-            Stop::NoReply(error) => {
-                admitted().await.map(|on_record| RecordedAnswer::no_reply(&error, on_record))
-            }
+        let reply = match stop {
+            Stop::Refused(refusal) => return self.recorder.refuse(event, refusal).await.into(),
+            Stop::Reply(reply) => Ok(reply),
+            Stop::NoReply(error) => Err(error),
         };
-        recorded.unwrap_or_else(RecordedAnswer::from)
+        let events = std::slice::from_ref(event);
+        let on_record = match self.recorder.admit(events).await {
+            Ok(on_record) => on_record,
+            Err(refused) => return refused.into(),
+        };
+        self.recorder.ended(events, OwnedMethod::PullImage, reply.as_ref());
+        match reply {
+            Ok(reply) => RecordedAnswer::reply(reply, on_record),
+            Err(error) => RecordedAnswer::no_reply(&error, on_record),
+        }
     }
 }
 

@@ -202,8 +202,12 @@ async fn finish(
             Err(refusal) => return calls.recorder.refuse(&event, refusal).await.into(),
         }
     }
-    match calls.recorder.admit(std::slice::from_ref(&event)).await {
-        Ok(on_record) => RecordedAnswer::reply(reply, on_record),
+    let events = std::slice::from_ref(&event);
+    match calls.recorder.admit(events).await {
+        Ok(on_record) => {
+            calls.recorder.ended(events, OwnedMethod::PullImage, Ok(&reply));
+            RecordedAnswer::reply(reply, on_record)
+        }
         Err(refused) => refused.into(),
     }
 }

@@ -12,6 +12,7 @@ use crate::containerd::{RuntimeHandler, SandboxSetup};
 use crate::cri::ask::Call as Asking;
 use crate::cri::made::Making;
 use crate::cri::record::answer::RecordedAnswer;
+use crate::cri::record::outcomes::made_sandbox as made;
 use crate::cri::sandbox::{Judging, SandboxProof, SandboxRequest};
 use crate::cri::tag_naming::SandboxTurn;
 use crate::cri::{
@@ -73,6 +74,8 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
                 let creation = calls.begin_creation(request.making());
                 let path = OwnedMethod::RunPodSandbox.path();
                 let reply = call.upstream.unary(path, &call.headers, &call.message, left).await;
+                let decision = std::slice::from_ref(&decided.event);
+                calls.recorder.ended(decision, call.method, reply.as_ref());
                 let answer = match reply {
                     Ok(reply) if reply.code() == Code::Ok => {
                         finish((&calls, &policy), &decided, (reply, on_record)).await
@@ -87,11 +90,6 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
         }
         Err(answer) => answer,
     }
-}
-
-/// The id of what was made.
-fn made(reply: &[u8]) -> Option<String> {
-    decode::<RunPodSandboxResponse>(reply).ok().map(|response| response.pod_sandbox_id)
 }
 
 /// Reads what a decision rests on from the wire, and refuses what could be read in two ways.

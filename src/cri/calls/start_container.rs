@@ -43,11 +43,10 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
         event.observed(observed);
         return calls.forward_as_it_came(&[event], &call, left).await;
     }
-    match call
-        .upstream
-        .unary(OwnedMethod::StartContainer.path(), &call.headers, &call.message, left)
-        .await
-    {
+    let path = OwnedMethod::StartContainer.path();
+    let reply = call.upstream.unary(path, &call.headers, &call.message, left).await;
+    calls.recorder.start_ended(&id, reply.as_ref());
+    match reply {
         Ok(reply) => RecordedAnswer::reply(reply, on_record),
         Err(error) => RecordedAnswer::no_reply(&error, on_record),
     }

@@ -47,7 +47,7 @@ impl Calls {
             if let Some(found) = look(&gate, &container_id).await {
                 report(&recorder, &found, (container, is_removed));
                 if is_removed {
-                    gate.remove_container(&container_id).await;
+                    let _it_says_why_not = gate.remove_container(&container_id).await;
                 }
             }
         });

@@ -1,9 +1,12 @@
 //! [`RecordedAnswer`]: what a call is answered with, which can be made only from its record; and
 //! the gRPC status of a refusal.
 
+use std::fmt;
+
 use tonic::Code;
 
-use super::recorder::{OnRecord, Refused};
+use super::recorder::OnRecord;
+use super::refused::Refused;
 use crate::containerd::RuntimeError;
 use crate::cri::canary::CanarySeen;
 use crate::cri::{Ending, Refusal};
@@ -34,7 +37,7 @@ impl RecordedAnswer {
 
     /// The gate's own probe of itself: it is about no image, and leaves no record.
     pub(in crate::cri) fn canary(refusal: &Refusal, _: CanarySeen) -> Self {
-        Self(answer_of(refusal))
+        Self(answer_of(refusal, refusal))
     }
 
     /// The message of the runtime's reply, where that is a success.
@@ -58,13 +61,13 @@ impl RecordedAnswer {
 
 impl From<Refused> for RecordedAnswer {
     fn from(refused: Refused) -> Self {
-        Self(answer_of(refused.refusal()))
+        Self(answer_of(refused.refusal(), &refused))
     }
 }
 
-/// The status of a refusal: UNKNOWN with the kubelet's words where it has some, otherwise the code
-/// that fits.
-fn answer_of(refusal: &Refusal) -> Answer {
+/// The status of a refusal, in these words: UNKNOWN with the kubelet's own before them where it has
+/// some, otherwise the code that fits.
+fn answer_of(refusal: &Refusal, words: &dyn fmt::Display) -> Answer {
     let code = match refusal.cause() {
         Refusal::BadRequest { .. } | Refusal::Credentials { .. } | Refusal::BadReference(_) => {
             Some(Code::InvalidArgument)
@@ -103,10 +106,8 @@ fn answer_of(refusal: &Refusal) -> Answer {
         | Refusal::NotAllowed { .. } => None,
     };
     match code {
-        Some(code) => Answer::status(code, refusal.to_string()),
-        None => {
-            Answer::status(Code::Unknown, format!("{}{refusal}", kubelet_word(refusal.cause())))
-        }
+        Some(code) => Answer::status(code, words.to_string()),
+        None => Answer::status(Code::Unknown, format!("{}{words}", kubelet_word(refusal.cause()))),
     }
 }
 

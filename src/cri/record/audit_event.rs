@@ -4,12 +4,12 @@
 //! [`Recorder`](super::Recorder) puts it on disk.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 
 use super::verdict_counts::{admitted, rests_on_proof};
-use crate::audit::{self, Call, DecisionId, Reason, Record, Verdict};
+use crate::audit::{self, Call, CallOutcome, DecisionId, Reason, Record, Verdict};
 use crate::clock::Clock;
 use crate::cri::{CachedPermit, Ending, ForwardedPull, LocalPermit, PullPermit, Refusal, Timings};
 use crate::evidence::{EvidenceProvenance, EvidenceSource, Pod};
@@ -24,6 +24,7 @@ pub struct AuditEvent {
     pub(super) pod: Pod,
     pub(super) container: Option<String>,
     pub(super) container_id: Option<String>,
+    pub(super) sandbox_id: Option<String>,
     pub(super) reference: String,
     pub(super) image: Option<String>,
     pub(super) digest: Option<Digest>,
@@ -38,6 +39,8 @@ pub struct AuditEvent {
     pub(super) clock: Clock,
     pub(super) policy_generation: String,
     pub(super) trust_generation: String,
+    /// The decision that is on record for it, once one is.
+    pub(super) on_record: OnceLock<DecisionId>,
     /// How long each phase took.
     pub timings: Timings,
 }
@@ -139,6 +142,34 @@ impl AuditEvent {
         self.container_id = Some(id.to_owned());
     }
 
+    /// Notes the id of the sandbox that a container is made in.
+    pub(in crate::cri) fn sandbox_id(&mut self, id: &str) {
+        self.sandbox_id = Some(id.to_owned()).filter(|id| !id.is_empty());
+    }
+
+    /// The decision that is on record for it: its own, or the first of those like it.
+    pub(super) fn recorded_as(&self) -> DecisionId {
+        self.on_record.get().copied().unwrap_or(self.id)
+    }
+
+    /// This outcome, with what it is about.
+    pub(super) fn outcome(&self, outcome: CallOutcome) -> CallOutcome {
+        let digest = self.digest.as_ref().or_else(|| self.timings.target());
+        let image_id = self.image_id.as_ref().or_else(|| self.timings.image());
+        CallOutcome {
+            decision: Some(self.recorded_as()),
+            call: Some(self.call),
+            pod: audit::Pod::from(&self.pod),
+            container: self.container.clone(),
+            container_id: self.container_id.clone(),
+            sandbox_id: self.sandbox_id.clone(),
+            reference: self.reference.clone(),
+            digest: digest.map(Digest::to_string),
+            image_id: image_id.map(Digest::to_string),
+            ..outcome
+        }
+    }
+
     /// Whether every admission that it rests on is on disk from before.
     #[must_use]
     pub fn is_recorded(&self) -> bool {
@@ -185,6 +216,7 @@ impl AuditEvent {
         record.pod = audit::Pod::from(&self.pod);
         record.container.clone_from(&self.container);
         record.container_id.clone_from(&self.container_id);
+        record.sandbox_id.clone_from(&self.sandbox_id);
         record.reference.clone_from(&self.reference);
         record.image.clone_from(&self.image);
         record.digest =

@@ -23,15 +23,16 @@ pub(in crate::cri) fn describe(finding: &mut Finding, listed: &Listed) {
     let labels = listed.labels.iter().map(|(name, value)| format!("{name}={value}"));
     let labels = labels.collect::<Vec<_>>().join(", ");
     if !labels.is_empty() {
-        finding.detail.insert("labels".into(), cut(labels));
+        finding.detail.insert("labels".into(), cut(labels, LABELS_MAX));
     }
 }
 
-fn cut(text: String) -> String {
-    if text.len() <= LABELS_MAX {
+/// At most so many bytes of a text, cut between characters, and how many are left out.
+pub(super) fn cut(text: String, most: usize) -> String {
+    if text.len() <= most {
         return text;
     }
-    let end = (0..=LABELS_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     let kept = text.get(..end).unwrap_or_default();
     format!("{kept}...[{} bytes cut]", text.len() - kept.len())
 }
@@ -42,9 +43,9 @@ mod tests {
 
     #[test]
     fn labels_are_cut_between_characters() {
-        assert_eq!(cut("a=b".to_owned()), "a=b");
+        assert_eq!(cut("a=b".to_owned(), LABELS_MAX), "a=b");
         let long = format!("a={}", "é".repeat(1000));
-        let cut = cut(long);
+        let cut = cut(long, LABELS_MAX);
         assert!(cut.len() < 1100 && cut.ends_with("bytes cut]"), "{cut}");
     }
 }

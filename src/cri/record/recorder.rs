@@ -1,21 +1,23 @@
-//! [`Recorder`]: puts decisions into the audit log. [`OnRecord`] and [`Refused`]: what only it
-//! gives, and without which no call is answered.
+//! [`Recorder`]: puts decisions into the audit log. [`OnRecord`] and [`Refused`]: what only it gives,
+//! and without which no call is answered.
 //!
 //! The rule for a log that cannot be written stands here, in one place: [`Recorder::admit`].
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use lru::LruCache;
 
+use super::admitted::Admitted;
 use super::audit_event::AuditEvent;
 use super::findings::{FindingCounts, FindingsByKind};
+use super::refused::Refused;
 use super::verdict_counts::{BySource, Counted, Counts, Decided};
 use crate::audit::{
-    AuditError, Counters, Finding, FindingKind, Health, Log, OnFailure, Reason, Record, Recorded,
-    Verdict,
+    AuditError, Counters, DecisionId, Finding, FindingKind, Health, Log, OnFailure, Reason, Record,
+    Recorded, Verdict,
 };
 use crate::clock::Clock;
 use crate::cri::ask::{Call, LocalImageRequest, PullRequest};
@@ -44,27 +46,6 @@ impl OnRecord {
     }
 }
 
-/// A refusal that is on record. Where the log cannot be written it stands all the same, and the
-/// journal has it.
-#[must_use]
-#[derive(Debug)]
-pub struct Refused(Refusal);
-
-impl Refused {
-    /// The decision ended in a panic before it was recorded; the panic is in the journal.
-    pub(in crate::cri) fn lost() -> Self {
-        Self(Refusal::Lost)
-    }
-
-    pub(super) fn refusal(&self) -> &Refusal {
-        &self.0
-    }
-
-    pub(in crate::cri) fn into_refusal(self) -> Refusal {
-        self.0
-    }
-}
-
 /// Writes decisions to the audit log.
 #[derive(Debug)]
 pub struct Recorder {
@@ -80,6 +61,7 @@ pub struct Recorder {
     floor: Floor,
     decided: Counts,
     findings: FindingCounts,
+    pub(super) admitted: Admitted,
 }
 
 impl Recorder {
@@ -97,6 +79,7 @@ impl Recorder {
             floor: Floor::default(),
             decided: Counts::default(),
             findings: FindingCounts::default(),
+            admitted: Admitted::default(),
         }
     }
 
@@ -223,6 +206,7 @@ impl Recorder {
             pod: Pod::default(),
             container: None,
             container_id: None,
+            sandbox_id: None,
             reference: String::new(),
             image: None,
             digest: None,
@@ -235,6 +219,7 @@ impl Recorder {
             clock: self.clock,
             policy_generation: policy.generation().to_owned(),
             trust_generation: policy.trust_generation().to_owned(),
+            on_record: OnceLock::new(),
             timings: Timings::start(self.clock),
         }
     }
@@ -258,8 +243,10 @@ impl Recorder {
             counted.push(decided);
             match written {
                 // Also of one that was counted: the first of its kind is on disk.
-                Ok(_) => {
+                Ok(recorded) => {
                     self.floor.raise(self.clock.now());
+                    event.on_record.get_or_init(|| recorded.id());
+                    self.remember_start(event);
                     event.admissions.iter().for_each(|admission| admission.set_recorded());
                     self.note_known(event);
                     standing.push(event);
@@ -315,8 +302,15 @@ impl Recorder {
         events: impl Iterator<Item = &'s AuditEvent>,
         refusal: Refusal,
     ) -> Refused {
-        join_all(events.map(|event| self.take_back(event, &refusal))).await;
-        Refused(refusal)
+        let taken = join_all(events.map(|event| self.take_back(event, &refusal))).await;
+        Refused::new(refusal, taken.first().copied())
+    }
+
+    /// Records that all of these were taken back with another image of the call, whose refusal is on
+    /// record by itself.
+    pub async fn take_back_with(&self, events: &[AuditEvent], refused: Refused) -> Refused {
+        join_all(events.iter().map(|event| self.take_back(event, refused.refusal()))).await;
+        refused
     }
 
     /// Whether these admissions stand even when the log cannot be written, so that their record may
@@ -334,7 +328,7 @@ impl Recorder {
         record.policy_generation = Some(policy.generation().to_owned());
         record.trust_generation = Some(policy.trust_generation().to_owned());
         tracing::warn!(decision = %record.id, method, code = refusal.code(), "refused: {refusal}");
-        self.append_refusal(record).await;
+        let _it_was_answered = self.append_refusal(record).await;
     }
 
     /// Records a refusal. When the log cannot be written the refusal stands, and the journal has
@@ -345,21 +339,23 @@ impl Recorder {
 
     /// Records the same refusal of every image of a call.
     pub async fn refuse_all(&self, events: &[AuditEvent], refusal: Refusal) -> Refused {
+        let mut decision = None;
         for event in events {
             tracing::warn!(decision = %event.id, image = event.reference, code = refusal.code(), "refused: {refusal}");
-            self.append_refusal(event.refusal(&refusal)).await;
+            let recorded = self.append_refusal(event.refusal(&refusal)).await;
+            decision.get_or_insert(recorded);
         }
-        Refused(refusal)
+        Refused::new(refusal, decision)
     }
 
     /// Records that an admission on record was taken back: what was made is not what was admitted,
     /// or it was never asked of the runtime.
-    async fn take_back(&self, event: &AuditEvent, refusal: &Refusal) {
+    async fn take_back(&self, event: &AuditEvent, refusal: &Refusal) -> DecisionId {
         let mut record = event.refusal(refusal);
         record.id = self.log.next_id();
         record.supersedes = Some(event.id);
         tracing::error!(decision = %record.id, image = event.reference, code = refusal.code(), "taken back: {refusal}");
-        self.append_refusal(record).await;
+        self.append_refusal(record).await
     }
 
     /// Records that these, which are on record as admitted, would have been taken back, and are
@@ -370,7 +366,7 @@ impl Recorder {
             record.id = self.log.next_id();
             record.supersedes = Some(event.id);
             tell_unproven(&record);
-            self.append_refusal(record).await;
+            let _nobody_is_told = self.append_refusal(record).await;
         }))
         .await;
     }
@@ -389,15 +385,23 @@ impl Recorder {
         record.policy_generation = Some(policy.generation().to_owned());
         record.trust_generation = Some(policy.trust_generation().to_owned());
         tracing::warn!(decision = %record.id, method, id, code = refusal.code(), "refused: {refusal}");
-        self.append_refusal(record).await;
-        Refused(refusal)
+        let decision = Some(self.append_refusal(record).await);
+        Refused::new(refusal, decision)
     }
 
-    async fn append_refusal(&self, record: Record) {
+    /// The decision that has the record of it: of one that repeats, the first.
+    async fn append_refusal(&self, record: Record) -> DecisionId {
         self.decided.count(Counted::of(&record));
+        let own = record.id;
         match self.log.append(record).await {
-            Ok(_) => self.floor.raise(self.clock.now()),
-            Err(error) => tracing::error!(%error, "a refusal could not be recorded"),
+            Ok(recorded) => {
+                self.floor.raise(self.clock.now());
+                recorded.id()
+            }
+            Err(error) => {
+                tracing::error!(%error, "a refusal could not be recorded");
+                own
+            }
         }
     }
 }

@@ -116,6 +116,10 @@ impl Drift {
     async fn listen(self: &Arc<Self>, namespaces: &[String]) -> Result<(), RuntimeError> {
         let mut events = self.gate.runtime().events(namespaces).await?;
         while let Some(event) = events.next().await? {
+            if event.what == Happened::Removed {
+                self.tell_of_removed(&event);
+                continue;
+            }
             let is_creation = matches!(event.what, Happened::Created { .. });
             if event.namespace == NAMESPACE
                 && self.gate.made().explains(&event.id, event.at, is_creation)
@@ -237,6 +241,14 @@ impl Drift {
             }
         };
         self.record(finding);
+    }
+
+    /// That of the gate's is gone which it did not remove: what it removes, it records with its reason.
+    fn tell_of_removed(&self, event: &Event) {
+        let made = self.gate.made();
+        if event.namespace == NAMESPACE && made.is_own(&event.id) && !made.is_condemned(&event.id) {
+            self.recorder.gone(&event.id);
+        }
     }
 
     /// One that is gone already: what the event says is all there is.

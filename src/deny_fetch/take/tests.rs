@@ -59,8 +59,18 @@ impl Node {
     /// What a process knows that starts now.
     fn memory(&self) -> ListMemory {
         let memory = ListMemory::default();
-        memory.note_loaded(&loader::load(&self.options, &TrustOptions::default()).unwrap().lists);
+        self.reload(&memory);
         memory
+    }
+
+    /// Has an operator lower the version in a process that knows this of the lists.
+    fn lower_in(&self, memory: &ListMemory, version: u64) -> Result<Option<u64>, FolderFault> {
+        lower((&self.folder(), memory), "fleet", version)
+    }
+
+    /// Notes what a reload reads in a process that knows this of the lists.
+    fn reload(&self, memory: &ListMemory) {
+        memory.note_loaded(&loader::load(&self.options, &TrustOptions::default()).unwrap().lists);
     }
 
     /// What a reload would do to the files in a process that has this in force: whether they were put
@@ -120,7 +130,8 @@ fn known(taken: &TakenList) -> KnownVersion {
 
 fn in_force(taken: &TakenList) -> InForce {
     let (entries, file) = (taken.head.entries, taken.file.clone().into());
-    InForce { known: known(taken), entries, file, taken: None }
+    let known = known(taken);
+    InForce { known, entries, file, taken: None, lowered: None, is_newest: true }
 }
 
 fn now() -> Timestamp {
@@ -155,20 +166,26 @@ fn attack_c3_an_older_list_and_another_of_one_version_do_not_replace_what_is_in_
     // With neither nothing is known, and nothing is taken until an operator says which one counts.
     fs::remove_file(node.folder().list_file("fleet")).unwrap();
     assert!(matches!(node.take(&node.list(8, "bad")), Err(ListFault::Files(_))));
-    assert_eq!(lower(&node.folder(), "fleet", 8), Ok(None));
-    assert_eq!(node.take(&node.list(8, "bad")).unwrap().taken, Taken::New);
+    let memory = node.memory();
+    assert_eq!(node.lower_in(&memory, 8), Ok(None));
+    assert_eq!(node.take_over(&node.list(8, "bad"), &memory).unwrap().taken, Taken::New);
 }
 
 #[test]
 fn an_operator_lets_an_older_list_come_back_and_nothing_older_than_that() {
     let node = Node::new();
     node.take(&node.list(9, "mistake")).unwrap();
-    assert_eq!(lower(&node.folder(), "fleet", 7), Ok(Some(9)));
+    let memory = node.memory();
+    assert_eq!(node.lower_in(&memory, 7), Ok(Some(9)));
     assert_eq!(node.started(), Ok(Some(9)), "what is in force stays until another one came");
-    assert!(node.take(&node.list(6, "bad")).is_err());
-    assert_eq!(node.take(&node.list(7, "bad")).unwrap().taken, Taken::New);
-    assert_eq!(node.started(), Ok(Some(7)));
-    assert!(matches!(node.take(&node.list(7, "other")), Err(ListFault::Equivocation { .. })));
+    assert!(node.take_over(&node.list(6, "bad"), &memory).is_err());
+    // Also by a process that starts before it came.
+    for memory in [node.memory(), memory] {
+        assert_eq!(node.take_over(&node.list(7, "bad"), &memory).unwrap().taken, Taken::New);
+        assert_eq!(node.started(), Ok(Some(7)));
+        let other = node.take_over(&node.list(7, "other"), &memory);
+        assert!(matches!(other, Err(ListFault::Equivocation { .. })), "{other:?}");
+    }
 }
 
 /// A power cut between the two files: the version of the newer list, and the older list.
@@ -208,8 +225,11 @@ fn attack_c3_a_start_with_an_older_list_than_was_taken_is_told_until_the_newest_
     assert_eq!(node.outdated(), (Some("equivocation"), true));
     fs::write(node.folder().version_file("fleet"), "no version").unwrap();
     assert_eq!(node.outdated(), (Some("files"), true));
+    // The version is lost, and with it which list was taken last.
+    fs::remove_file(node.folder().version_file("fleet")).unwrap();
+    assert_eq!(node.outdated(), (Some("files"), true));
     // What an operator lowered is not older.
-    lower(&node.folder(), "fleet", 41).unwrap();
+    node.lower_in(&node.memory(), 41).unwrap();
     assert_eq!(node.outdated(), (None, false));
 }
 
@@ -225,8 +245,10 @@ fn attack_c3_an_older_list_that_is_put_on_disk_does_not_replace_what_is_in_force
     fs::write(node.folder().list_file("fleet"), &older).unwrap();
     assert_eq!(node.restored(&newer), Ok(true));
     assert_eq!(node.started(), Ok(Some(8)));
-    lower(&node.folder(), "fleet", 7).unwrap();
+    let memory = node.memory();
+    node.lower_in(&memory, 7).unwrap();
     fs::write(node.folder().list_file("fleet"), &older).unwrap();
+    let newer = memory.in_force().remove("fleet").unwrap();
     assert_eq!(node.restored(&newer), Ok(false), "an operator wants the older one");
     assert_eq!(node.started(), Ok(Some(7)));
 }
@@ -263,6 +285,61 @@ fn attack_c3_a_folder_of_an_earlier_day_does_not_replace_what_is_in_force() {
     assert_eq!(node.started(), Ok(Some(9)));
 }
 
+/// Attack C3: a backup that was made between `deny lower` and the next fetch has a version that any
+/// list may follow. The running gate, which took another list since, does not believe it.
+#[test]
+fn attack_c3_a_backup_of_a_lowered_version_lowers_nothing_in_a_running_gate() {
+    let node = Node::new();
+    node.take(&node.list(9, "mistake")).unwrap();
+    let memory = node.memory();
+    node.lower_in(&memory, 7).unwrap();
+    let lowered = node.snapshot();
+    let (seven, ten) = (node.list(7, "bad"), node.list(10, "bad"));
+    node.take_over(&seven, &memory).unwrap();
+    node.reload(&memory);
+    node.take_over(&ten, &memory).unwrap();
+    node.reload(&memory);
+    let in_force = || memory.in_force().remove("fleet").unwrap();
+    assert_eq!(in_force().known.version, 10);
+    // A fetch comes first.
+    node.bring_back(&lowered);
+    let refused = node.take_over(&seven, &memory).unwrap_err();
+    assert_eq!(refused, ListFault::Rollback { got: 7, remembered: 10 });
+    // Or a reload.
+    assert_eq!(node.restored(&in_force()), Ok(true));
+    assert_eq!((node.started(), node.restored(&in_force())), (Ok(Some(10)), Ok(false)));
+    let of_ten = Ok(Some(in_force().known));
+    assert_eq!(node.folder().version("fleet"), of_ten);
+    // The file of the version alone: it is put right for the next start, too.
+    let older = format!("{{\"version\":9,\"digest\":\"sha256:{}\"}}", "1".repeat(64));
+    for version in [&lowered[1][..], b"no version", older.as_bytes()] {
+        fs::write(node.folder().version_file("fleet"), version).unwrap();
+        assert!(node.take_over(&seven, &memory).is_err());
+        assert_eq!(node.restored(&in_force()), Ok(true));
+        assert_eq!(node.folder().version("fleet"), of_ten);
+    }
+    fs::remove_file(node.folder().version_file("fleet")).unwrap();
+    assert_eq!((node.restored(&in_force()), node.restored(&in_force())), (Ok(true), Ok(false)));
+    assert_eq!(node.folder().version("fleet"), of_ten);
+}
+
+/// What a start could not tell is not settled by a reload: only the newest list settles it.
+#[test]
+fn a_reload_does_not_make_a_list_the_newest_that_is_not_known_to_be() {
+    let node = Node::new();
+    node.take(&node.list(7, "bad")).unwrap();
+    fs::remove_file(node.folder().version_file("fleet")).unwrap();
+    let memory = node.memory();
+    let in_force = memory.in_force().remove("fleet").unwrap();
+    assert_eq!(node.restored(&in_force), Ok(false));
+    assert!(memory.standing("fleet").fault.is_some());
+    fs::write(node.folder().list_file("fleet"), "{}").unwrap();
+    assert_eq!(node.restored(&in_force), Ok(true));
+    assert_eq!(node.outdated(), (Some("files"), true));
+    node.take_over(&node.list(8, "bad"), &memory).unwrap();
+    assert_eq!(node.outdated(), (None, false));
+}
+
 /// A disk that takes nothing: what was read is not put in force.
 #[test]
 fn a_list_that_cannot_be_put_back_holds_the_reload_up() {
@@ -286,9 +363,11 @@ fn an_older_list_that_was_taken_takes_the_place_of_a_newer_one() {
     let node = Node::new();
     let nine = in_force(&node.take(&node.list(9, "mistake")).unwrap());
     let memory = node.memory();
-    lower(&node.folder(), "fleet", 7).unwrap();
+    node.lower_in(&memory, 7).unwrap();
     let seven = node.take_over(&node.list(7, "bad"), &memory).unwrap();
     assert_eq!(seven.taken, Taken::New);
+    // The policies are faulty, say, so that it is not in force yet: it is no older list the next time.
+    assert_eq!(node.take_over(&node.list(7, "bad"), &memory).unwrap().taken, Taken::Same);
     let both = memory.in_force().remove("fleet").unwrap();
     assert_eq!((&both.known, both.taken.as_ref()), (&nine.known, Some(&known(&seven))));
     assert_eq!(node.restored(&both), Ok(false));
