@@ -17,7 +17,7 @@ ZSHDIR := $(PREFIX)/share/zsh/site-functions
 
 # The real parts: runtime, registry, tools to push and sign with, a client on another gRPC stack, a real systemd.
 PACKAGES := containerd runc containernetworking-plugins docker-registry skopeo busybox-static iproute2 iptables \
-  socat e2fsprogs systemd systemd-container python3-grpcio man-db
+  socat e2fsprogs systemd systemd-container python3-grpcio python3-pip python3-cryptography man-db
 # What of them cannot be installed without removing something else is unpacked there; the machine's own come first.
 export PATH := $(PATH):$(CURDIR)/target/deps/usr/bin:$(CURDIR)/target/deps/usr/sbin:$(CURDIR)/target/deps/bin
 # Newer versions of them, unpacked beside the machine's own and never installed: suite and package.
@@ -109,6 +109,9 @@ install: ## binary (built before), units, man pages, completion of shells, docum
 	  $$program completion zsh | install -D -m 0644 /dev/stdin $(DESTDIR)$(ZSHDIR)/_sealgate && \
 	  $$program completion fish | install -D -m 0644 /dev/stdin $$share/fish/vendor_completions.d/sealgate.fish
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate/policies packaging/policies/*.yaml
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate/prometheus packaging/prometheus/*.yaml
+	sed -i 's#/usr/share/doc/sealgate#$(PREFIX)/share/doc/sealgate#' $(DESTDIR)$(PREFIX)/share/doc/sealgate/prometheus/*.yaml
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate/grafana packaging/grafana/*.json
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/sealgate/policies packaging/sets/*.yaml
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/sealgate/trust packaging/trust/*.json
 	install -d -m 0755 $(addprefix $(DESTDIR)/etc/sealgate,/ /config.toml.d /policies /keys /trust)

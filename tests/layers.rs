@@ -283,6 +283,7 @@ const PARTS: &[(&str, &[Part])] = &[
         "decision",
         &[("cache", &["."]), ("evaluate", &["."]), ("decide", &[".", "cache", "evaluate"])],
     ),
+    ("daemon", &[("reload", &["."]), ("status", &["."])]),
     ("evidence_store", &[("layout", &["."])]),
     (
         "import",

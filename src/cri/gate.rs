@@ -23,7 +23,7 @@ use crate::evidence_store::Store;
 use crate::floor::Floor;
 use crate::image::{Digest, Platform, Reference};
 use crate::policy::{Applicable, Freshness, PolicySet, Unmatched};
-use crate::registry::{Access, Budget, Registry, RegistryError, Session, Why};
+use crate::registry::{Access, Budget, Cause, Registry, RegistryError, Session, Why};
 use crate::share::{Crowded, Slot};
 
 /// Containers remembered as proven; a start of one that is forgotten is proven again from
@@ -182,6 +182,18 @@ impl Gate {
     #[must_use]
     pub fn rejudged(&self) -> Reevaluated {
         self.decider.rejudged()
+    }
+
+    /// How often hosts of registries did not give what they were asked for since the start, by cause.
+    #[must_use]
+    pub fn registry_failures(&self) -> Vec<(Cause, u64)> {
+        self.decider.sources().registry.failures()
+    }
+
+    /// How many evaluations are under way or wait for their turn, and how many may be.
+    #[must_use]
+    pub fn evaluations(&self) -> (usize, usize) {
+        self.decider.evaluations()
     }
 
     /// What came of asking registries again.

@@ -39,8 +39,8 @@ pub use pending_creates::PendingCreates;
 pub use proven_memory::{PolicyMark, ProvenUnder};
 pub use pull_decision::{PullPermit, PullTarget};
 pub use record::{
-    AuditEvent, BySource, Decided, FindingsByKind, ForwardedAs, OnRecord, Recorder, Refused,
-    admitted,
+    AuditEvent, BOUNDS, BySource, Decided, DecisionCounts, FindingsByKind, ForwardedAs, OnRecord,
+    PhaseDurations, Recorder, RefusalCount, Refused, VerdictCount, admitted,
 };
 pub use sandbox::{SandboxProof, SandboxRequest};
 pub use subjects::LocalSubjects;

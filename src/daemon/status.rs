@@ -1,5 +1,8 @@
 //! What the running gate says of itself to operators (`sealgate status`), and of an image to
-//! containerd's image verifier, and to monitors. It decides nothing.
+//! containerd's image verifier. It decides nothing. What it says to monitors is in
+//! [`readings`].
+
+mod readings;
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -12,10 +15,7 @@ use crate::control::{
     PolicyStatus, RefreshStatus, RejudgeStatus, Request, RuntimeStatus, Status, SweptPage,
     TrustStatus,
 };
-use crate::cri::{
-    BySource, Decided, ForwardedAs, MayBring, StopCounts, SweepProgress, verify_image,
-};
-use crate::metrics::{self, Decisions, Readings, Sources};
+use crate::cri::{ForwardedAs, MayBring, SweepProgress, verify_image};
 use crate::nri::{Mode, TripwireHealth};
 use crate::proxy::{self, Listener};
 
@@ -123,89 +123,11 @@ impl Daemon {
         AuditStatus { healthy, error, exposed, written, failed, late, waiting }
     }
 
-    /// What a monitor reads.
-    pub(super) fn readings(&self) -> Readings {
-        let state = self.policy_state();
-        let ends = state.noted.watch.ends(now()).into_iter();
-        let decided = self.recorder.decided();
-        Readings {
-            trust: ends.map(|(root, kind, end)| (root.to_owned(), kind.word(), end)).collect(),
-            keys: state
-                .noted
-                .watch
-                .keys
-                .iter()
-                .map(|(key, end)| (key.clone(), end.as_duration().as_secs_f64()))
-                .collect(),
-            reload_failed: state.reload_error.is_some(),
-            observes: self.gate.policy().observes(),
-            audit: self.audit_readings(),
-            decisions: Decisions {
-                admitted: decided.admitted,
-                warned: decided.warned,
-                unmatched: decided.unmatched,
-                unverified: decided.unverified,
-                excepted: decided.excepted,
-                unchecked: decided.unchecked,
-                refused: decided.refused,
-                unable: decided.unable,
-                unreachable: decided.unreachable,
-                observed: decided.observed,
-            },
-            sources: sources(decided, self.recorder.by_source()),
-            evidence: self.evidence_readings(),
-            connections: self.connection_readings(),
-            lists: self.list_readings(),
-            node: self.node_readings(),
-        }
-    }
-
-    fn node_readings(&self) -> metrics::Node {
-        let findings = self.recorder.findings();
-        let findings = findings.map(|(kind, count)| (kind.word(), count)).to_vec();
-        let swept = self.sweeper.progress().report.counts().into_iter();
-        let swept = swept.map(|(kind, standing, count)| (kind.word(), standing.word(), count));
-        let not_enforcing = self.not_enforcing();
-        let nri_connected = self.tripwire.health().connected;
-        let StopCounts { stopped, failed, spared } = self.sweeper.stop_counts();
-        let stops = vec![("stopped", stopped), ("failed", failed), ("spared", spared)];
-        metrics::Node { findings, nri_connected, not_enforcing, swept: swept.collect(), stops }
-    }
-
     fn nri_status(&self) -> NriStatus {
         let TripwireHealth { connected, error, asked, refused, .. } = self.tripwire.health();
         let mode = self.settings.nri.mode;
         let error = error.filter(|_| mode != Mode::Off);
         NriStatus { mode: mode.to_string(), connected, error, asked, refused }
-    }
-
-    fn audit_readings(&self) -> metrics::Audit {
-        let AuditStatus { healthy, exposed, failed, late, waiting, .. } = self.audit_status();
-        let waiting = u64::try_from(waiting).unwrap_or(u64::MAX);
-        metrics::Audit { healthy, safe: exposed.is_none(), failed, late, waiting }
-    }
-
-    fn connection_readings(&self) -> metrics::Connections {
-        let ConnectionStatus { open, limit, refused, displaced, most: _ } =
-            self.connections.counts().into();
-        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        metrics::Connections { open: count(open), limit: count(limit), refused, displaced }
-    }
-
-    fn evidence_readings(&self) -> metrics::Evidence {
-        let EvidenceStatus { healthy, entries, bytes, broken, failed_writes, refreshes, .. } =
-            self.evidence_status();
-        let RefreshStatus { confirmed, withdrawn, unanswered, .. } = refreshes;
-        metrics::Evidence {
-            healthy,
-            entries,
-            bytes,
-            failed_writes,
-            broken,
-            confirmed,
-            withdrawn,
-            unanswered,
-        }
     }
 
     pub(super) fn evidence_status(&self) -> EvidenceStatus {
@@ -297,11 +219,4 @@ impl Daemon {
             deny_lists: self.list_statuses(),
         }
     }
-}
-
-/// Decisions by where their evidence came from.
-fn sources(decided: Decided, by_source: BySource) -> Sources {
-    let all = decided.total();
-    let BySource { memory, evidence, registry } = by_source;
-    Sources { memory, evidence, registry, none: all.saturating_sub(memory + evidence + registry) }
 }

@@ -64,7 +64,6 @@ where
     }
 
     /// Evaluations in flight now.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         lock(&self.aloft).len()
     }

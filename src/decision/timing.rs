@@ -8,6 +8,20 @@ use crate::clock::Clock;
 use crate::evidence::EvidenceProvenance;
 use crate::image::Digest;
 
+/// Every phase that is timed, in the order in which they come, and the whole.
+pub(crate) const PHASES: [&str; 10] = [
+    "configuration",
+    "identify",
+    "resolve",
+    "bring",
+    "labels",
+    "judge",
+    "forward",
+    "prove",
+    "name",
+    "total",
+];
+
 /// Phase by phase; a phase that came twice is summed.
 #[derive(Debug, Clone)]
 pub struct Timings {

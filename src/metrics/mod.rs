@@ -3,12 +3,15 @@
 //!
 //! Off unless `[metrics] listen` says where; loopback or a Unix socket, nothing else. Labels are
 //! words of the configuration or fixed ones: nothing that a registry, an image or a client wrote
-//! becomes one (attack E3).
+//! becomes one, and how many series there can be is bounded (attack E3).
 
+mod audit;
+mod decisions;
 mod exposition;
 mod listen;
 mod lists;
 mod node;
+mod policy;
 mod text;
 
 use std::convert::Infallible;
@@ -24,10 +27,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::sync::Semaphore;
 
+pub use audit::Audit;
+pub use decisions::{Decisions, Refusals, Sources};
+pub use exposition::Histogram;
 pub use listen::{Address, Listener};
 pub use lists::DenyList;
 pub use node::Node;
-pub use text::{Audit, Connections, Decisions, Evidence, Readings, Sources};
+pub use policy::Policy;
+pub use text::{Connections, Evidence, Readings};
 
 /// Connections answered at once; a monitor opens one.
 const CONNECTIONS_MAX: usize = 8;

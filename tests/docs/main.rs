@@ -1,7 +1,7 @@
 //! The documents are true: what they name exists, what they show is read by the program, and what
 //! should be in them is.
 //!
-//! [`names`] holds them against the code, [`limits`] writes one of them from it, [`samples`] feeds
+//! [`names`] and [`metrics`] hold them against the code, [`limits`] writes one of them from it, [`samples`] feeds
 //! what they show to the program, [`shape`] looks at lengths and links, [`words`] for what must not
 //! be in any committed file. Whether the prose is right is for people.
 
@@ -15,6 +15,7 @@
 
 mod limits;
 mod lints;
+mod metrics;
 mod names;
 mod samples;
 mod shape;

@@ -225,24 +225,6 @@ fn every_key_of_the_configuration_exists() {
     }
 }
 
-/// Metrics that documents name are served.
-#[test]
-fn every_metric_exists() {
-    let source: String = files("src/metrics", ".rs").iter().map(|file| read(file)).collect();
-    let mut named = 0;
-    for document in documents() {
-        let words = code_words(&read(&document));
-        for metric in words.iter().filter(|word| word.starts_with("sealgate_")) {
-            assert!(
-                source.contains(&format!("{metric}\"")),
-                "{document}: there is no metric {metric}"
-            );
-            named += 1;
-        }
-    }
-    assert!(named >= 10, "the documents name few metrics: {named}");
-}
-
 /// The codes of refusals: the texts in the functions that give them.
 struct Codes(BTreeSet<String>);
 
@@ -255,7 +237,7 @@ impl<'ast> Visit<'ast> for Codes {
     }
 }
 
-fn codes() -> BTreeSet<String> {
+pub(crate) fn codes() -> BTreeSet<String> {
     let sources = files("src", "/refusal.rs");
     let [source] = sources.as_slice() else { panic!("one file has the codes: {sources:?}") };
     let file = syn::parse_file(&read(source)).unwrap();
@@ -386,7 +368,7 @@ fn advisories_of(class: &str) -> Vec<&str> {
 }
 
 /// Names what differs alone: the whole is long.
-fn assert_same<T: Ord + std::fmt::Debug>(written: &BTreeSet<T>, there: &BTreeSet<T>) {
+pub(crate) fn assert_same<T: Ord + std::fmt::Debug>(written: &BTreeSet<T>, there: &BTreeSet<T>) {
     let (missing, gone): (Vec<_>, Vec<_>) =
         (there.difference(written).collect(), written.difference(there).collect());
     assert!(

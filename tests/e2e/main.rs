@@ -66,6 +66,7 @@ mod making;
 mod matching;
 mod means;
 mod mirrored;
+mod monitoring;
 mod moving;
 mod neighbours;
 mod nri;

@@ -9,7 +9,7 @@ use crate::{
     access, airgap, bypass, canary, cases, channel, client, crash, creating, damage,
     demo, deny, diffing, disk, doctor, drafting, drift, faults, fetching, floods, forms, freshness,
     hanging, herd, image_labels, image_verifier, keyless, lying, matching, mirrored,
-    moving, neighbours, nri, observe, offline, outage, power, pulling, requests,
+    monitoring, moving, neighbours, nri, observe, offline, outage, power, pulling, requests,
     restoring, rules, sandbox, secrets, service, starting, stopping, sweep, unit, unreachable,
     upgrade, vanish, verifying, volumes, words,
 };
@@ -490,6 +490,12 @@ pub const SCENARIOS: &[Scenario] = &[
         canary::canary
     )
     .alone(),
+    scenario!(
+        "monitoring",
+        "a real Prometheus with the shipped alert rules: what it reads of the gate, an alert that \
+         fires, every question of the dashboard, and a name that was made to be a label",
+        monitoring::monitoring
+    ),
     scenario!(
         "doctor",
         "a node set up right is all ok; set up wrong in one way, that line fails and no other",

@@ -223,6 +223,11 @@ fn the_units_fit_another_prefix() {
             read("sealgate-trust-update.service").contains("=+/usr/bin/systemctl "),
             "the machine's own"
         );
+        let documents = to.path().join(&prefix[1..]).join("share/doc/sealgate");
+        let rules = fs::read_to_string(documents.join("prometheus/sealgate.rules.yaml")).unwrap();
+        let runbook = "docs/respond/runbook.md";
+        assert!(rules.contains(&format!("{prefix}/share/doc/sealgate/{runbook}#")), "{prefix}");
+        assert!(!rules.contains("/usr/share/doc/") && documents.join(runbook).is_file());
         let config = to.path().join("etc/sealgate/config.toml");
         let text = fs::read_to_string(&config).unwrap();
         let roots = format!(
@@ -329,13 +334,15 @@ fn what_the_demo_installs_replaces_nothing_and_leaves_no_service() {
     }
 }
 
-const INSTALLED: [&str; 13] = [
+const INSTALLED: [&str; 15] = [
     "usr/bin/sealgate",
     "usr/lib/systemd/system/sealgate-trust-update.service",
     "usr/lib/systemd/system/sealgate-trust-update.timer",
     "usr/share/doc/sealgate/README.md",
     "usr/share/doc/sealgate/docs/respond/runbook.md",
     "usr/share/doc/sealgate/docs/design/decisions/time.md",
+    "usr/share/doc/sealgate/prometheus/sealgate.rules.yaml",
+    "usr/share/doc/sealgate/grafana/sealgate.json",
     "usr/share/bash-completion/completions/sealgate",
     "usr/share/zsh/site-functions/_sealgate",
     "usr/share/fish/vendor_completions.d/sealgate.fish",
@@ -430,6 +437,28 @@ fn what_was_skipped_is_said_in_one_line() {
     let makefile = fs::read_to_string(repository().join("Makefile")).unwrap();
     let rule = makefile.split_once("\ntest: ").unwrap().1.split_once("\n\n").unwrap().0;
     assert!(rule.contains("tests/skipped.sh"), "{rule}");
+}
+
+/// The alert rules play as their tests say, and the text that the gate serves has no fault by
+/// Prometheus' own tool.
+#[test]
+fn promtool_finds_nothing_wrong_with_the_rules_and_the_metrics() {
+    let unpacked = repository().join("target/monitor/bookworm/usr/bin/promtool");
+    let promtool = if unpacked.is_file() { unpacked } else { "promtool".into() };
+    let promtool = promtool.to_str().unwrap();
+    let shipped = |name: &str| repository().join("packaging/prometheus").join(name);
+    let (rules, played) = (shipped("sealgate.rules.yaml"), shipped("sealgate.rules.test.yaml"));
+    for arguments in [
+        ["check", "rules", "--lint-fatal", rules.to_str().unwrap()].as_slice(),
+        &["test", "rules", played.to_str().unwrap()],
+    ] {
+        let Some(output) = ask(promtool, arguments) else { return };
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+    let text = fs::File::open(repository().join("src/metrics/text/expected.prom")).unwrap();
+    let output = Command::new(promtool).args(["check", "metrics"]).stdin(text).output().unwrap();
+    let is_silent = output.stdout.is_empty() && output.stderr.is_empty();
+    assert!(output.status.success() && is_silent, "{output:?}");
 }
 
 #[test]

@@ -7,7 +7,9 @@
 mod admitted;
 pub(super) mod answer;
 mod audit_event;
+mod decision_counts;
 pub(super) mod described;
+mod durations;
 mod findings;
 pub(super) mod outcomes;
 mod recorder;
@@ -15,6 +17,8 @@ mod refused;
 mod verdict_counts;
 
 pub use audit_event::{AuditEvent, ForwardedAs};
+pub use decision_counts::{DecisionCounts, RefusalCount, VerdictCount};
+pub use durations::{BOUNDS, PhaseDurations};
 pub use findings::FindingsByKind;
 pub use recorder::{OnRecord, Recorder};
 pub use refused::Refused;

@@ -12,9 +12,10 @@ use lru::LruCache;
 
 use super::admitted::Admitted;
 use super::audit_event::AuditEvent;
+use super::decision_counts::{Counted, Counts, DecisionCounts};
 use super::findings::{FindingCounts, FindingsByKind};
 use super::refused::Refused;
-use super::verdict_counts::{BySource, Counted, Counts, Decided};
+use super::verdict_counts::{BySource, Decided};
 use crate::audit::{
     AuditError, Counters, DecisionId, Finding, FindingKind, Health, Log, OnFailure, Reason, Record,
     Recorded, Verdict,
@@ -105,6 +106,12 @@ impl Recorder {
     #[must_use]
     pub fn decided(&self) -> Decided {
         self.decided.decided()
+    }
+
+    /// The same by call and code, and how long they took.
+    #[must_use]
+    pub fn decision_counts(&self) -> DecisionCounts {
+        self.decided.in_full()
     }
 
     /// Where the evidence came from.

@@ -1,30 +1,11 @@
-//! [`admitted`]: the word for an admission, by what it rests on; [`Counts`]: how many decisions
-//! ended how.
+//! [`admitted`]: the word for an admission, by what it rests on; [`Decided`] and [`BySource`]: how
+//! many decisions ended how.
+//!
+//! [`decision_counts`](super::decision_counts) counts them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::audit::{Reason, Record, Verdict};
+use crate::audit::{Reason, Verdict};
 use crate::decision::refusal::code_of;
-use crate::evidence::EvidenceSource;
 use crate::policy::{Permit, Warning};
-
-/// Decisions since the start, counted as they are recorded.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    admitted: AtomicU64,
-    warned: AtomicU64,
-    unmatched: AtomicU64,
-    unverified: AtomicU64,
-    excepted: AtomicU64,
-    unchecked: AtomicU64,
-    refused: AtomicU64,
-    unable: AtomicU64,
-    unreachable: AtomicU64,
-    observed: AtomicU64,
-    memory: AtomicU64,
-    evidence: AtomicU64,
-    registry: AtomicU64,
-}
 
 /// How many decisions ended how since the start. One that was taken back counts twice: as what it
 /// was, and as what it became.
@@ -53,20 +34,6 @@ pub struct Decided {
     pub observed: u64,
 }
 
-/// What is counted of one record.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Counted {
-    verdict: Verdict,
-    observed: bool,
-    source: Option<EvidenceSource>,
-}
-
-impl Counted {
-    pub(super) fn of(record: &Record) -> Self {
-        Self { verdict: record.verdict, observed: record.observed, source: record.source }
-    }
-}
-
 /// Where the evidence came from that was decided on, since the start; decisions that needed none
 /// are not among them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -77,57 +44,6 @@ pub struct BySource {
     pub evidence: u64,
     /// From a registry.
     pub registry: u64,
-}
-
-impl Counts {
-    pub(super) fn count(&self, counted: Counted) {
-        let Counted { verdict, observed, source } = counted;
-        let count = match verdict {
-            Verdict::Refused | Verdict::Unable | Verdict::Unreachable if observed => &self.observed,
-            Verdict::Admitted => &self.admitted,
-            Verdict::Warned => &self.warned,
-            Verdict::Unmatched => &self.unmatched,
-            Verdict::Unverified => &self.unverified,
-            Verdict::Excepted => &self.excepted,
-            Verdict::Unchecked => &self.unchecked,
-            Verdict::Refused => &self.refused,
-            Verdict::Unable => &self.unable,
-            Verdict::Unreachable => &self.unreachable,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
-        let by_source = match source {
-            Some(EvidenceSource::Memory) => &self.memory,
-            Some(EvidenceSource::Evidence) => &self.evidence,
-            Some(EvidenceSource::Registry) => &self.registry,
-            None => return,
-        };
-        by_source.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn decided(&self) -> Decided {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Decided {
-            admitted: read(&self.admitted),
-            warned: read(&self.warned),
-            unmatched: read(&self.unmatched),
-            unverified: read(&self.unverified),
-            excepted: read(&self.excepted),
-            unchecked: read(&self.unchecked),
-            refused: read(&self.refused),
-            unable: read(&self.unable),
-            unreachable: read(&self.unreachable),
-            observed: read(&self.observed),
-        }
-    }
-
-    pub(super) fn by_source(&self) -> BySource {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        BySource {
-            memory: read(&self.memory),
-            evidence: read(&self.evidence),
-            registry: read(&self.registry),
-        }
-    }
 }
 
 impl Decided {

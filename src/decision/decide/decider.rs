@@ -105,6 +105,11 @@ impl Decider {
         self.reevaluation.progress()
     }
 
+    /// How many evaluations are under way or wait for their turn, and how many may be.
+    pub(crate) fn evaluations(&self) -> (usize, usize) {
+        (self.flights.len(), FLIGHTS_MAX.get())
+    }
+
     /// What came of asking registries again.
     pub(crate) fn refreshes(&self) -> Refreshes {
         self.refreshing.counts()

@@ -181,6 +181,7 @@ impl Session {
 
     /// Notes what came of a question to a host.
     pub(in crate::registry) fn note_error(&self, authority: &str, error: &RegistryError) {
+        self.registry.failures.count(error);
         self.silence.note_error(&fold(authority), error);
     }
 

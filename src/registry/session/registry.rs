@@ -15,6 +15,7 @@ use crate::registry::authority::fold;
 use crate::registry::credentials::node::NodeCredentials;
 use crate::registry::credentials::token::Tokens;
 use crate::registry::error::RegistryError;
+use crate::registry::failures::{Cause, Failures};
 use crate::registry::hosts::Hosts;
 use crate::registry::http::client::Clients;
 use crate::registry::http::patience::Patience;
@@ -60,6 +61,8 @@ pub struct Registry {
     /// Authorities that the operator named in the options, folded; one without a port is named on
     /// every port.
     pub(in crate::registry) named: BTreeSet<String>,
+    /// What hosts did not give, by cause.
+    pub(in crate::registry) failures: Failures,
     /// Chance, for waits that are not to end together.
     pub(in crate::registry) random: fn() -> u16,
 }
@@ -93,6 +96,7 @@ impl Registry {
             options,
             clock,
             random: chance,
+            failures: Failures::default(),
         })
     }
 
@@ -100,6 +104,12 @@ impl Registry {
     #[must_use]
     pub fn session_time(&self) -> Duration {
         Duration::from_millis(self.options.session_ms)
+    }
+
+    /// How often hosts did not give what they were asked for since the start, by cause.
+    #[must_use]
+    pub fn failures(&self) -> Vec<(Cause, u64)> {
+        self.failures.by_cause()
     }
 
     /// The memory that answers take, and what else is held of decisions.
