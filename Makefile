@@ -21,7 +21,7 @@ PACKAGES := containerd runc containernetworking-plugins docker-registry skopeo b
 # What of them cannot be installed without removing something else is unpacked there; the machine's own come first.
 export PATH := $(PATH):$(CURDIR)/target/deps/usr/bin:$(CURDIR)/target/deps/usr/sbin:$(CURDIR)/target/deps/bin
 # Newer versions of them, unpacked beside the machine's own and never installed: suite and package.
-NEWER := trixie:containerd trixie:cosign trixie:oras sid:containerd sid:cosign sid:oras
+NEWER := trixie:containerd trixie:cosign trixie:oras trixie:litetlog sid:containerd sid:cosign sid:oras
 # A skopeo that verifies Sigstore's signatures, with the libraries that it runs with: bookworm's is built without.
 JUDGE := trixie:skopeo trixie:libc6 trixie:libgpgme11t64 trixie:libassuan9 trixie:libgpg-error0 trixie:libsqlite3-0
 
@@ -103,7 +103,7 @@ install: ## binary (built before), units, man pages, completion of shells, docum
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 packaging/man/*.8
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate \
 	  README.md CONTRIBUTING.md ARCHITECTURE.md SECURITY.md CHANGELOG.md LICENSE
-	find docs -name '*.md' -exec install -D -m 0644 {} $(DESTDIR)$(PREFIX)/share/doc/sealgate/{} \;
+	find docs \( -name '*.md' -o -name '*.py' \) -exec install -D -m 0644 {} $(DESTDIR)$(PREFIX)/share/doc/sealgate/{} \;
 	set -o pipefail; program=target/release/sealgate; share=$(DESTDIR)$(PREFIX)/share; \
 	  $$program completion bash | install -D -m 0644 /dev/stdin $$share/bash-completion/completions/sealgate && \
 	  $$program completion zsh | install -D -m 0644 /dev/stdin $(DESTDIR)$(ZSHDIR)/_sealgate && \

@@ -373,7 +373,7 @@ fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, 
     let floor_error = Mutex::new(settle_time(&gate, settings));
     gate.made().read(&settings.sweep.containers, settings.audit.last_change().is_some());
     let writing = noted::writing(&gate.policy(), CLOCK.unix());
-    let log = audit::Log::open_as(settings.audit.clone(), CLOCK, writing);
+    let log = audit::Log::open_sealed(settings.audit.clone(), CLOCK, Some(writing));
     let log = log.map_err(part("the audit log"))?;
     let recorder = Recorder::new(log, settings.audit.on_failure, CLOCK).raising(gate.floor());
     let (gate, recorder) = (Arc::new(gate), Arc::new(recorder));

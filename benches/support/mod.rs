@@ -187,7 +187,7 @@ pub fn configure_for(runtime: &Path, registry: Option<&str>, require: &str) -> t
         "listen.socket = \"{}\"\ncontrol.socket = \"{}\"\nruntime.socket \
          = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
          registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys \
-         = \"{}\"\naudit.path = \"{}\"\nclock.file = \"{}\"\n\
+         = \"{}\"\naudit.path = \"{}\"\naudit.checkpoint_key = \"\"\nclock.file = \"{}\"\n\
          trust.roots = [\"{trust}\"]\ntrust.state = \"{trust}\"\nlog.filter = \"error\"\n",
         path("cri.sock"),
         path("control.sock"),

@@ -10,22 +10,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
+pub(super) use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 
+use super::checkpoints::Sealing;
 use super::encode::RECORD_MAX;
 use super::error::{Action, AuditError};
+use super::lines::start_of_last_line;
+pub(super) use super::lines::{beside, identity};
 use super::options::Options;
+use super::record::CheckpointCause;
 use super::state::State;
+use crate::clock::Clock;
 use crate::file_trust::{self, Above, OwnershipFault};
 
 /// Torn lines kept aside and read back at most, in bytes; one crash leaves one line.
 const TORN_MAX: u64 = 1 << 20;
-/// How far back at a time the last newline is looked for.
-const STEP: u64 = 64 << 10;
 /// How long is waited between two tries to get the lock.
 const LOCK_STEP: Duration = Duration::from_millis(10);
 /// Tries: ten seconds. A process that was killed lets go when the kernel has taken down its memory,
@@ -40,6 +43,7 @@ pub(super) struct LogFile {
     mode: u32,
     max_bytes: u64,
     keep: u32,
+    clock: Clock,
     state: Arc<State>,
     current: Option<Current>,
     undo: Option<Undo>,
@@ -47,6 +51,8 @@ pub(super) struct LogFile {
     /// Whether what an earlier run left torn was read.
     looked_aside: bool,
     lock: Option<Flock<File>>,
+    /// None where lines get no checkpoints.
+    sealing: Option<Sealing>,
 }
 
 /// A line that did not reach its end.
@@ -76,7 +82,12 @@ struct Undo {
 
 impl LogFile {
     /// A file of these options. Touches no disk.
-    pub(super) fn new(options: &Options, state: Arc<State>) -> Result<Self, AuditError> {
+    pub(super) fn new(
+        options: &Options,
+        state: Arc<State>,
+        clock: Clock,
+        sealing: Option<Sealing>,
+    ) -> Result<Self, AuditError> {
         let path = options.path.clone();
         let folder =
             path.parent().ok_or_else(|| AuditError::NotAFile { path: path.clone() })?.to_owned();
@@ -89,12 +100,14 @@ impl LogFile {
             mode,
             max_bytes,
             keep,
+            clock,
             state,
             current,
             undo,
             torn,
             looked_aside,
             lock,
+            sealing,
         })
     }
 
@@ -111,12 +124,46 @@ impl LogFile {
         self.ready().map(drop)
     }
 
+    /// Reads the key and finds the tree, unless that is done.
+    pub(super) fn prepare_sealing(&mut self) {
+        // Another process may still write it.
+        let Some(sealing) = self.sealing.as_mut().filter(|_| self.current.is_some()) else {
+            return;
+        };
+        sealing.prepare(&[&self.path, &beside(&self.path, "1")]);
+        self.state.unsealed(sealing.fault());
+    }
+
+    /// When the next checkpoint is due.
+    pub(super) fn checkpoint_due(&self) -> Option<Instant> {
+        self.sealing.as_ref().and_then(Sealing::due)
+    }
+
+    /// Adds a checkpoint, where there are any: at the start, and where something is not covered.
+    pub(super) fn seal(&mut self, cause: CheckpointCause) -> Result<(), AuditError> {
+        let is_wanted = |sealing: &Sealing| cause == CheckpointCause::Start || sealing.is_behind();
+        if !self.sealing.as_ref().is_some_and(is_wanted) {
+            return Ok(());
+        }
+        let outcome = self.put(&[], Some(cause));
+        if let (Err(_), Some(sealing)) = (&outcome, &mut self.sealing) {
+            sealing.postpone();
+        }
+        outcome
+    }
+
     /// Adds `lines`, each with its newline, and returns when the disk has them. After an error none
     /// of them is in the file.
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), AuditError> {
+        self.put(lines, None)
+    }
+
+    fn put(&mut self, lines: &[u8], cause: Option<CheckpointCause>) -> Result<(), AuditError> {
         let more = u64::try_from(lines.len()).unwrap_or(u64::MAX);
         let length = self.ready()?.length;
-        if length > 0 && length.saturating_add(more) > self.max_bytes {
+        // A checkpoint by itself belongs to the lines before it.
+        let is_full = length > 0 && more > 0 && length.saturating_add(more) > self.max_bytes;
+        if is_full {
             // A log that cannot be renamed grows on, to twice its size; then it counts as one that
             // cannot be written.
             match self.rotate() {
@@ -127,12 +174,21 @@ impl LogFile {
             }
         }
         let path = self.path.clone();
+        self.prepare_sealing();
+        let begins_file = self.ready()?.length == 0;
+        let sealing = self.sealing.as_ref();
+        let composed = sealing.and_then(|sealing| sealing.compose(lines, begins_file, cause));
         let current = self.ready()?;
         let undo = Undo { identity: current.identity, length: current.length };
-        match write(&mut current.file, lines) {
+        let bytes = composed.as_ref().map_or(lines, |composed| &composed.bytes);
+        match write(&mut current.file, bytes) {
             Ok(()) => {
-                current.length += more;
+                current.length += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                 self.state.flushes.fetch_add(1, Ordering::Relaxed);
+                let sealing = self.sealing.as_mut().zip(composed);
+                if let Some(head) = sealing.and_then(|(sealing, made)| sealing.commit(made)) {
+                    self.state.sealed(&head, self.clock.steady());
+                }
                 Ok(())
             }
             Err((action, error)) => {
@@ -279,6 +335,8 @@ impl LogFile {
         let there = |number: u32| fs::symlink_metadata(name(number)).is_ok();
         let failed = |error: io::Error| AuditError::io(Action::Rotate, &self.path, &error);
         let end = (1..self.keep).find(|number| !there(*number)).unwrap_or(self.keep);
+        let sealing = self.sealing.as_ref().filter(|sealing| sealing.is_ready() && there(end));
+        let goes = sealing.and_then(|sealing| fs::rename(name(end), sealing.gone()).ok());
         for number in (1..end).rev() {
             fs::rename(name(number), name(number + 1)).map_err(failed)?;
         }
@@ -287,6 +345,9 @@ impl LogFile {
             fs::remove_file(name(number)).map_err(failed)?;
         }
         self.current = None;
+        if let (Some(()), Some(sealing)) = (goes, &mut self.sealing) {
+            sealing.remove(&name(end));
+        }
         self.state.rotations.fetch_add(1, Ordering::Relaxed);
         sync_folder(&self.folder)
     }
@@ -301,19 +362,6 @@ impl Current {
         self.length = length;
         Ok(())
     }
-}
-
-/// The path with `.suffix` added to its file name.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// What tells files apart, whatever they are called.
-pub(super) fn identity(metadata: &fs::Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
 }
 
 fn write(file: &mut File, lines: &[u8]) -> Result<(), (Action, io::Error)> {
@@ -393,20 +441,4 @@ fn keep_aside(path: &Path, line: &[u8]) -> Result<(), AuditError> {
         .and_then(|()| file.write_all(b"\n"))
         .and_then(|()| file.sync_all())
         .map_err(|error| AuditError::io(Action::Write, path, &error))
-}
-
-/// Where the bytes after the last newline begin; the length when there are none.
-fn start_of_last_line(file: &mut File, length: u64) -> io::Result<u64> {
-    let mut end = length;
-    while end > 0 {
-        let begin = end.saturating_sub(STEP);
-        let mut step = Vec::new();
-        file.seek(SeekFrom::Start(begin))?;
-        file.take(end - begin).read_to_end(&mut step)?;
-        if let Some(newline) = step.iter().rposition(|byte| *byte == b'\n') {
-            return Ok(begin + u64::try_from(newline).unwrap_or(0) + 1);
-        }
-        end = begin;
-    }
-    Ok(0)
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
+use super::checkpoints::Sealing;
 use super::error::{Action, AuditError};
 use super::file::LogFile;
 use super::options::Options;
@@ -22,7 +23,7 @@ use super::queue::{Message, Queue};
 use super::record::Recorded;
 use super::record::stamp::{DecisionId, Ids};
 use super::record::{CallOutcome, Finding, Noted, Record, Writing};
-use super::state::{Counters, Health, State, lock};
+use super::state::{Counters, Health, Seal, State, lock};
 use super::writer::Writer;
 use crate::clock::Clock;
 
@@ -61,7 +62,7 @@ impl Log {
     /// others (attack E4), another process goes on writing the same log, or the file cannot be
     /// opened for a reason that does not pass.
     pub fn open(options: Options, clock: Clock) -> Result<Self, AuditError> {
-        Self::open_with(options, clock, None)
+        Self::open_with(options, clock, None, false)
     }
 
     /// The same, and every file begins with who writes it.
@@ -69,18 +70,34 @@ impl Log {
     /// # Errors
     /// As of [`open`](Self::open).
     pub fn open_as(options: Options, clock: Clock, writing: Writing) -> Result<Self, AuditError> {
-        Self::open_with(options, clock, Some(writing))
+        Self::open_with(options, clock, Some(writing), false)
+    }
+
+    /// The same, with checkpoints: the log is sealed with the key that [`Options`] name, which is
+    /// made where there is none. A key that cannot be had is no reason to fail either.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub fn open_sealed(
+        options: Options,
+        clock: Clock,
+        writing: Option<Writing>,
+    ) -> Result<Self, AuditError> {
+        let is_sealed = !options.checkpoint_key.as_os_str().is_empty();
+        Self::open_with(options, clock, writing, is_sealed)
     }
 
     fn open_with(
         options: Options,
         clock: Clock,
         writing: Option<Writing>,
+        is_sealed: bool,
     ) -> Result<Self, AuditError> {
         options.check()?;
         let ids = Arc::new(Mutex::new(Ids::new(random()?)));
         let state = Arc::new(State::default());
-        let file = LogFile::new(&options, Arc::clone(&state))?;
+        let sealing = is_sealed.then(|| Sealing::new(options.sealing(), clock, Arc::clone(&ids)));
+        let file = LogFile::new(&options, Arc::clone(&state), clock, sealing)?;
         let (patience, path) = (options.patience(), options.path.clone());
         let (queue, inbox) = Queue::new(options.queue_records.get());
         let writer = Writer::new(file, options, clock, Arc::clone(&state), Arc::clone(&ids));
@@ -271,6 +288,12 @@ impl Log {
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.shared.state.is_healthy()
+    }
+
+    /// The last checkpoint since the start.
+    #[must_use]
+    pub fn seal(&self) -> Seal {
+        self.shared.state.seal()
     }
 
     /// What the log has done since it was opened.

@@ -9,10 +9,13 @@
 //! node ([`OnFailure`]) is the gate's to act on. Nothing here decides, and no record has a field
 //! for a secret (attack E6).
 
+pub mod check;
+mod checkpoints;
 mod encode;
 mod error;
 mod file;
 mod findings;
+mod lines;
 mod log;
 mod options;
 mod outcomes;
@@ -26,6 +29,7 @@ mod write_beside;
 mod write_findings;
 mod writer;
 
+pub use checkpoints::key::{KeyFault, public, verifier};
 pub use error::{Action, AuditError};
 pub use log::Log;
 pub use options::{OnFailure, Options};
@@ -36,4 +40,7 @@ pub use record::{
     HeadCause, Note, Noted, OutcomeWord, Pod, Reason, Record, Recorded, SCHEMA, SCHEMA_OLDEST,
     Tally, Writing,
 };
-pub use state::{Counters, Health};
+pub use state::{Counters, Health, Seal};
+
+pub use crate::tlog::TreeHead;
+pub use crate::tlog::note::{NoteVerifier, text_of as note_text};

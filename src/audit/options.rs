@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::checkpoints::SealingOptions;
 use super::encode::RECORD_MAX;
 use super::error::AuditError;
 use crate::file_trust::{self, Above, OwnershipFault};
@@ -51,6 +52,15 @@ pub struct Options {
     /// as one that could not be recorded, and its record waits for the disk. 2000: a disk that is
     /// well takes milliseconds, and a kubelet gives up on a container after two minutes.
     pub append_ms: NonZeroU64,
+    /// The file with the key that signs checkpoints, made at the first start; empty for a log
+    /// without checkpoints. A credential of systemd is named by its path and only read.
+    pub checkpoint_key: PathBuf,
+    /// Records after which a checkpoint is made, about. 256: of each a checkpoint has 11 bytes, and
+    /// a signature takes some 20 microseconds.
+    pub checkpoint_records: NonZeroU64,
+    /// Seconds after which a record is covered by a checkpoint at the latest. 60: what is cut off
+    /// behind the last one does not show, and a checkpoint takes some 1 KiB.
+    pub checkpoint_seconds: NonZeroU64,
 }
 
 /// What happens to requests while a decision cannot be recorded.
@@ -91,6 +101,16 @@ impl Options {
     #[must_use]
     pub const fn patience(&self) -> Duration {
         Duration::from_millis(self.append_ms.get())
+    }
+
+    /// What is sealed with what, and how often.
+    pub(super) fn sealing(&self) -> SealingOptions {
+        SealingOptions {
+            key: self.checkpoint_key.clone(),
+            records: self.checkpoint_records.get(),
+            period: Duration::from_secs(self.checkpoint_seconds.get()),
+            log: self.path.clone(),
+        }
     }
 
     /// For how long refusals like one already written are counted.
@@ -134,6 +154,9 @@ impl Default for Options {
             repeat_entries: NonZeroUsize::MIN.saturating_add(1023),
             queue_records: NonZeroUsize::MIN.saturating_add(1023),
             append_ms: NonZeroU64::MIN.saturating_add(1999),
+            checkpoint_key: PathBuf::from("/var/lib/sealgate/audit.key"),
+            checkpoint_records: NonZeroU64::MIN.saturating_add(255),
+            checkpoint_seconds: NonZeroU64::MIN.saturating_add(59),
         }
     }
 }

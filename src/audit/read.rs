@@ -35,6 +35,7 @@ pub use text::Text;
 pub use unreadable::{Unreadable, Why};
 
 use super::error::{Action, AuditError};
+pub(super) use files::names;
 use files::{NamedFile, files};
 use input::Input;
 use sieve::Sieve;

@@ -22,6 +22,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 pub use call::Call;
+pub(super) use checkpoint::SHORT_LEN;
 pub use checkpoint::{Checkpoint, CheckpointCause};
 pub use finding::{Finding, FindingKind};
 pub use head::{FileHead, HeadCause, Writing};

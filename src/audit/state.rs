@@ -3,11 +3,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::error::AuditError;
 use super::record::Tally;
 use super::record::stamp::Timestamp;
 use super::record::verdict::Ended;
+use crate::tlog::TreeHead;
 
 /// What the log has done since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -72,6 +74,18 @@ pub(super) struct State {
     /// Records were refused since too many waited, and nothing was said of it yet.
     overflowed: AtomicBool,
     trouble: Mutex<DiskTrouble>,
+    seal: Mutex<Seal>,
+}
+
+/// The last checkpoint of the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seal {
+    /// How many entries it is about; none before the first since the start.
+    pub entries: Option<u64>,
+    /// When it was made.
+    pub at: Option<Instant>,
+    /// Why the log gets no checkpoints.
+    pub fault: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -186,6 +200,22 @@ impl State {
             None if before.is_some() => tracing::warn!("the audit log is safe from others again"),
             Some(_) | None => {}
         }
+    }
+
+    /// A checkpoint is on disk.
+    pub(super) fn sealed(&self, head: &TreeHead, at: Instant) {
+        let mut seal = lock(&self.seal);
+        (seal.entries, seal.at) = (Some(head.size), Some(at));
+    }
+
+    /// Why there are no checkpoints; none where there are.
+    pub(super) fn unsealed(&self, fault: Option<&str>) {
+        lock(&self.seal).fault = fault.map(str::to_owned);
+    }
+
+    /// The last checkpoint.
+    pub(super) fn seal(&self) -> Seal {
+        lock(&self.seal).clone()
     }
 
     /// Whether the last write succeeded and no answer is overdue.

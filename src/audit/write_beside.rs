@@ -1,5 +1,5 @@
 //! How [`Writer`] records what is neither a decision nor a finding: the outcomes of calls, behind the
-//! decisions that wait and in nobody's way, and the heads that say who writes.
+//! decisions that wait and in nobody's way, the heads that say who writes, and the checkpoints.
 
 use std::sync::atomic::Ordering;
 
@@ -8,7 +8,7 @@ use super::error::AuditError;
 use super::outcomes::{PlannedOutcome, lines};
 use super::queue::QueuedOutcome;
 use super::record::stamp::Timestamp;
-use super::record::{FileHead, HeadCause};
+use super::record::{CheckpointCause, FileHead, HeadCause};
 use super::repeats::Fate;
 use super::state::lock;
 use super::writer::Writer;
@@ -110,6 +110,16 @@ impl Writer {
     pub(super) fn write_head(&mut self, cause: HeadCause) {
         if let Some(line) = self.head(cause) {
             let _said_by_health = self.put(&line, 1);
+        }
+    }
+
+    /// Adds a checkpoint when one is due, and at the end.
+    pub(super) fn seal(&mut self, finish: bool) {
+        let is_due = |due| due <= self.clock.steady();
+        if finish {
+            let _told_by_the_next_start = self.file.seal(CheckpointCause::Stop);
+        } else if self.file.checkpoint_due().is_some_and(is_due) {
+            let _tried_again_when_due = self.file.seal(CheckpointCause::Time);
         }
     }
 }

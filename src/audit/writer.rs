@@ -19,7 +19,9 @@ use super::outcomes::{self, Outcomes};
 use super::queue::{Acknowledgement, Message, QueueSeat, Queued};
 use super::record::stamp::{DecisionId, Ids, Timestamp};
 use super::record::verdict::Ended;
-use super::record::{HeadCause, Note, Noted, Record, Recorded, SCHEMA, Tally, Writing};
+use super::record::{
+    CheckpointCause, HeadCause, Note, Noted, Record, Recorded, SCHEMA, Tally, Writing,
+};
 use super::repeats::{Allowance, Fate, Kind, Repeats};
 use super::state::{State, lock};
 use crate::clock::Clock;
@@ -137,8 +139,10 @@ impl Writer {
                 let _opener_may_be_gone = opened.try_send(Err(error));
             }
             Ok(()) | Err(_) => {
+                self.file.prepare_sealing();
                 self.write_head(HeadCause::Start);
                 let _told_by_counters = self.settle(false);
+                let _tried_again_when_due = self.file.seal(CheckpointCause::Start);
                 self.state.come_round();
                 let _opener_may_be_gone = opened.try_send(Ok(()));
             }
@@ -153,12 +157,14 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => {
                     let _told_by_counters = self.settle(true);
+                    let _nobody_waits = self.file.seal(CheckpointCause::Stop);
                     return;
                 }
             };
             let (batch, closing) = self.gather(first, inbox);
             self.commit(batch);
             let settled = self.settle(closing.is_some());
+            self.seal(closing.is_some());
             self.look();
             self.state.come_round();
             if let Some(reply) = closing {
@@ -212,7 +218,8 @@ impl Writer {
         let pending = !self.counted.is_empty()
             || !lock(&self.state.lost).is_empty()
             || !self.file.torn().is_empty();
-        let due = self.next_end().chain(pending.then_some(self.notes_due)).min();
+        let due = self.next_end().chain(pending.then_some(self.notes_due));
+        let due = due.chain(self.file.checkpoint_due()).min();
         let patience =
             due.map_or(LOOK_EVERY, |due| due.saturating_duration_since(now).min(LOOK_EVERY));
         inbox.recv_timeout(patience)
@@ -231,6 +238,7 @@ impl Writer {
             self.is_open = opening.is_ok();
             self.state.attempted(&opening);
         }
+        self.file.prepare_sealing();
         self.state.looked(self.options.exposed());
     }
 

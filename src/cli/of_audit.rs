@@ -32,6 +32,25 @@ pub(super) enum AuditCommand {
     /// One decision, whole.
     #[command(after_help = "Examples:\n  sealgate audit show 019aa3f5c6d1-00000007-5b1e22c4")]
     Show(audit::Show),
+    /// Whether the log is what was written: what was changed, cut, moved, doubled or is missing.
+    ///
+    /// Exit code 1 where something is, 2 where it cannot be told, as of a log without checkpoints.
+    #[command(
+        after_help = "Examples:\n  sealgate audit verify\n  sealgate audit verify --checkpoint \
+        kept.checkpoint\n  sealgate audit verify --key node7.vkey --file node7/audit.jsonl.1 --file \
+        node7/audit.jsonl"
+    )]
+    Verify(audit::verify::Verify),
+    /// A proof that a record is in the log, which others check without it.
+    #[command(
+        after_help = "Examples:\n  sealgate audit prove 019aa3f5c6d1-00000007-5b1e22c4 --out \
+        record.tlog-proof --line record.json"
+    )]
+    Prove(audit::prove::Prove),
+    /// A proof that nothing before a checkpoint was changed until a later one.
+    #[command(after_help = "Examples:\n  sealgate audit consistency monday.checkpoint \
+        friday.checkpoint")]
+    Consistency(audit::prove::Consistency),
     /// The form of a line of the log, as a JSON Schema.
     #[command(after_help = "Examples:\n  sealgate audit schema > audit.schema.json")]
     Schema(NoOptions),
@@ -42,9 +61,12 @@ impl AuditCommand {
     pub(super) fn is_elsewhere(&self) -> bool {
         match self {
             Self::Query(query) => query.is_elsewhere(),
+            Self::Verify(options) => options.is_elsewhere(),
             Self::Tail(_)
             | Self::Show(_)
-            | Self::Schema(_) => false,
+            | Self::Schema(_)
+            | Self::Prove(_)
+            | Self::Consistency(_) => false,
         }
     }
 }
@@ -55,6 +77,9 @@ pub(super) fn run(command: &AuditCommand, settings: &Settings, screen: &mut Scre
         AuditCommand::Tail(options) => audit::tail(options, settings, screen),
         AuditCommand::Query(options) => audit::query(options, settings, screen),
         AuditCommand::Show(options) => audit::show(options, settings, screen),
+        AuditCommand::Verify(options) => audit::verify::run(options, settings, screen),
+        AuditCommand::Prove(options) => audit::prove::run(options, settings, screen),
+        AuditCommand::Consistency(options) => audit::prove::consistency(options, settings, screen),
         AuditCommand::Schema(NoOptions {}) => init::schema::log(screen),
     }
 }

@@ -171,6 +171,14 @@ fn print_audit(audit: &AuditStatus, screen: &mut Screen) {
         let bad = screen.tone(Tone::Bad, "not safe from others:");
         screen.line(&format!("         {bad} {}", plain(fault)));
     }
+    if let (Some(entries), Some(seconds)) = (audit.sealed, audit.seal_age_seconds) {
+        let age = uptime(seconds);
+        screen.line(&format!("         sealed: {entries} entries, by a checkpoint of {age} ago"));
+    }
+    if let Some(fault) = &audit.unsealed {
+        let warn = screen.tone(Tone::Warn, "not sealed, changes would not be noticed:");
+        screen.line(&format!("         {warn} {}", plain(fault)));
+    }
     if audit.waiting > 0 || audit.late > 0 {
         let warn = screen.tone(Tone::Warn, "warning:");
         let (late, waiting) = (audit.late, audit.waiting);

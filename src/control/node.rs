@@ -51,4 +51,13 @@ pub struct AuditStatus {
     /// Records that wait for the disk.
     #[serde(default)]
     pub waiting: usize,
+    /// The entries that the last checkpoint is about; none before the first since the start.
+    #[serde(default)]
+    pub sealed: Option<u64>,
+    /// Seconds since it was made.
+    #[serde(default)]
+    pub seal_age_seconds: Option<u64>,
+    /// Why the log gets no checkpoints.
+    #[serde(default)]
+    pub unsealed: Option<String>,
 }

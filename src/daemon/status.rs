@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::known_time::clock_warning;
 use super::{CLOCK, Daemon, now};
-use crate::audit::{Counters, Health, Noted, Verdict};
+use crate::audit::{Counters, Health, Noted, Seal, Verdict};
 use crate::control::{
     self, Answer, AuditStatus, ConnectionStatus, EvidenceStatus, MemoryStatus, NriStatus,
     PolicyStatus, RefreshStatus, RejudgeStatus, Request, RuntimeStatus, Status, SweptPage,
@@ -120,7 +120,20 @@ impl Daemon {
     pub(super) fn audit_status(&self) -> AuditStatus {
         let (Health { healthy, error, exposed, waiting }, Counters { written, failed, late, .. }) =
             self.recorder.health();
-        AuditStatus { healthy, error, exposed, written, failed, late, waiting }
+        let Seal { entries: sealed, at, fault: unsealed } = self.recorder.seal();
+        let age = |at| CLOCK.steady().saturating_duration_since(at).as_secs();
+        AuditStatus {
+            healthy,
+            error,
+            exposed,
+            written,
+            failed,
+            late,
+            waiting,
+            sealed,
+            seal_age_seconds: at.map(age),
+            unsealed,
+        }
     }
 
     fn nri_status(&self) -> NriStatus {

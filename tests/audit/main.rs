@@ -23,8 +23,13 @@ mod hang;
 mod heads;
 mod outcomes;
 mod reading;
+mod schema;
+mod sealing;
 #[path = "../support/skipped.rs"]
 mod skipped;
+mod tampering;
+#[path = "../policy/validator.rs"]
+mod validator;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -30,6 +30,7 @@ mod signing;
 mod access;
 mod acts;
 mod airgap;
+mod attacked;
 mod bypass;
 mod bypass_ways;
 mod canary;

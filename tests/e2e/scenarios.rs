@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use crate::stage::Outcome;
 use crate::{
-    access, airgap, bypass, canary, cases, channel, client, crash, creating, damage,
+    access, airgap, attacked, bypass, canary, cases, channel, client, crash, creating, damage,
     demo, deny, diffing, disk, doctor, drafting, drift, faults, fetching, floods, forms, freshness,
     hanging, herd, image_labels, image_verifier, keyless, lying, matching, mirrored,
     monitoring, moving, neighbours, nri, observe, offline, outage, power, pulling, requests,
@@ -454,6 +454,11 @@ pub const SCENARIOS: &[Scenario] = &[
         "crash-anywhere",
         "the gate is killed again and again; every answered decision is on record",
         crash::at_any_point
+    ),
+    scenario!(
+        "audit-attacked",
+        "a log is changed in nineteen ways: verify names each, and two other programs agree",
+        attacked::audit_attacked
     ),
     scenario!(
         "audit-full",

@@ -217,7 +217,8 @@ impl Stage {
             "listen.socket = \"{}\"\ncontrol.socket = \"{}\"\nruntime.socket \
              = \"{}\"\nruntime.config = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
              registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys \
-             = \"{}\"\ntrust.roots = [\"{}\"]\ntrust.state = \"{}\"\naudit.path = \"{}\"\n\
+             = \"{}\"\ntrust.roots = [\"{}\"]\ntrust.state = \"{}\"\naudit.path = \"{}\"\naudit.checkpoint_key \
+             = \"{}\"\n\
              clock.file = \"{}\"\nsweep.containers = \"{}\"\nsweep.every_minutes = 0\nevidence.path = \"{}\"\nnri.socket = \"{}\"\n{more}\n",
             at("cri.sock"),
             at("control.sock"),
@@ -230,6 +231,7 @@ impl Stage {
             at("trust"),
             at("trust"),
             at("audit/audit.jsonl"),
+            at("audit.key"),
             at("clock"),
             at("containers"),
             at("evidence"),
@@ -324,6 +326,14 @@ impl Stage {
             gate.kill()?;
             gate.wait()?;
         }
+        Ok(())
+    }
+
+    /// Has the gate end as a service manager does, and waits for that.
+    pub fn end_gate(&mut self) -> Outcome {
+        self.signal("TERM")?;
+        let ended = self.gate.take().map(|mut gate| gate.wait()).transpose()?;
+        ensure!(ended.is_some_and(|status| status.success()), "the gate ended with {ended:?}");
         Ok(())
     }
 

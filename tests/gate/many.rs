@@ -340,7 +340,7 @@ fn verify(rig: &Rig, require: &str, signer: &Signer) -> (Duration, u64) {
     let config = format!(
         "[registry]\ncerts_dirs = [{:?}]\ndocker_configs = []\n[policy]\npolicies = {:?}\nkeys = \
          {:?}\n[trust]\n\
-         roots = [{:?}]\nstate = {:?}\n[evidence]\npath = {:?}\n[audit]\npath = {:?}\n\
+         roots = [{:?}]\nstate = {:?}\n[evidence]\npath = {:?}\n[audit]\ncheckpoint_key = \"\"\npath = {:?}\n\
          [limits]\ndecision_seconds = 600\n",
         rig.folder(),
         at("policies"),

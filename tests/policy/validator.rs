@@ -30,7 +30,7 @@ fn of_parts(
         "$schema" | "$defs" | "title" | "description" | "then" => None,
         "$ref" => {
             let name = rule.as_str().unwrap().strip_prefix("#/$defs/").unwrap();
-            inner(&root["$defs"][name])
+            inner(root.get("$defs").and_then(|all| all.get(name)).unwrap())
         }
         "allOf" => rule.as_array().unwrap().iter().find_map(inner),
         "if" => inner(rule).is_none().then(|| inner(&schema["then"])).flatten(),

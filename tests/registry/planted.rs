@@ -239,7 +239,7 @@ impl Stage {
         let at = |name: &str| self.path(name).display().to_string();
         let text = format!(
             "[listen]\nconnections = 256\nsocket = {:?}\n[control]\nsocket = \
-             {:?}\n[runtime]\nsocket = {:?}\n[audit]\npath = {:?}\n[clock]\nfile = {:?}\n\
+             {:?}\n[runtime]\nsocket = {:?}\n[audit]\npath = {:?}\ncheckpoint_key = \"\"\n[clock]\nfile = {:?}\n\
              [policy]\npolicies = {:?}\nkeys = {:?}\n[trust]\nroots = [{trust:?}]\nupdate = \
              []\nstate = {trust:?}\n\
              [evidence]\npath = {:?}\n[limits]\ndecision_seconds = 6\ndecisions_at_once = \

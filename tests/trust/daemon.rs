@@ -95,7 +95,7 @@ fn configure(at: &Path, days: u32, metrics: SocketAddr) {
     let path = |name: &str| at.join(name);
     let text = format!(
         "[listen]\nsocket = {:?}\n[control]\nsocket = {:?}\n[runtime]\nsocket = \
-         {:?}\n[audit]\npath = {:?}\n[clock]\nfile = {:?}\n\
+         {:?}\n[audit]\npath = {:?}\ncheckpoint_key = \"\"\n[clock]\nfile = {:?}\n\
          [policy]\npolicies = {:?}\nkeys = {:?}\n[metrics]\nlisten = \"{metrics}\"\n\
          [trust]\nroots = [{trust:?}]\nstate = {trust:?}\nupdate = \
          [\"acme\", \"absent\"]\nexpiry_warning_days = {days}\n",
@@ -236,7 +236,7 @@ fn a_monitor_reads_ends_reloads_and_decisions() {
         "sealgate_trust_expiry_timestamp_seconds{root=\"acme\",kind=\"log\"} +Inf",
         "sealgate_policy_reload_failed 0",
         "sealgate_audit_healthy 1",
-        "sealgate_decisions_total{verdict=\"admitted\"} 0",
+        "sealgate_decisions_total{verdict=\"admitted\",call=\"PullImage\"} 0",
     ] {
         assert!(numbers.lines().any(|there| there == line.trim_end()), "{line}\n{numbers}");
     }

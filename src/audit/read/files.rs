@@ -81,6 +81,15 @@ fn is_copy(name: &Path, file: &File, before: Option<&NamedFile>) -> io::Result<b
     Ok(first == beginning(other)?)
 }
 
+/// The names of the log's files, oldest first, and whether each is packed.
+pub(in crate::audit) fn names(path: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
+    let name = |(number, is_packed): (u32, bool)| {
+        (beside(path, &format!("{number}{}", if is_packed { PACKED } else { "" })), is_packed)
+    };
+    let current = fs::symlink_metadata(path).is_ok().then(|| (path.to_owned(), false));
+    Ok(rotated(path)?.into_iter().rev().map(name).chain(current).collect())
+}
+
 /// The numbers of the older files that are there, in rising order, and whether each is packed.
 fn rotated(path: &Path) -> io::Result<Vec<(u32, bool)>> {
     let (Some(folder), Some(name)) =

@@ -18,7 +18,7 @@ use super::refused::Refused;
 use super::verdict_counts::{BySource, Decided};
 use crate::audit::{
     AuditError, Counters, DecisionId, Finding, FindingKind, Health, Log, OnFailure, Reason, Record,
-    Recorded, Verdict,
+    Recorded, Seal, Verdict,
 };
 use crate::clock::Clock;
 use crate::cri::ask::{Call, LocalImageRequest, PullRequest};
@@ -88,6 +88,12 @@ impl Recorder {
     #[must_use]
     pub fn raising(self, floor: Floor) -> Self {
         Self { floor, ..self }
+    }
+
+    /// The log's last checkpoint.
+    #[must_use]
+    pub fn seal(&self) -> Seal {
+        self.log.seal()
     }
 
     /// What the log has done, and whether its last write went well.

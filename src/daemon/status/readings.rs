@@ -97,7 +97,9 @@ impl Daemon {
     }
 
     fn audit_readings(&self) -> metrics::Audit {
-        let AuditStatus { healthy, exposed, written, failed, late, waiting, .. } = self.audit_status();
+        let status = self.audit_status();
+        let checkpoint = status.sealed.zip(status.seal_age_seconds);
+        let AuditStatus { healthy, exposed, written, failed, late, waiting, .. } = status;
         let Counters { counted, disturbed, .. } = self.recorder.log().counters();
         metrics::Audit {
             healthy,
@@ -109,7 +111,7 @@ impl Daemon {
             disturbed,
             waiting: count(waiting),
             waiting_limit: count(self.settings.audit.queue_records.get()),
-            checkpoint: None,
+            checkpoint,
         }
     }
 
