@@ -25,6 +25,11 @@ NEWER := trixie:containerd trixie:cosign trixie:oras trixie:litetlog sid:contain
 # A skopeo that verifies Sigstore's signatures, with the libraries that it runs with: bookworm's is built without.
 JUDGE := trixie:skopeo trixie:libc6 trixie:libgpgme11t64 trixie:libassuan9 trixie:libgpg-error0 trixie:libsqlite3-0
 
+# What scrapes the gate's metrics, and what checks them and the alert rules.
+MONITOR := bookworm:prometheus
+# A collector of logs, by its version on PyPI; tests/audit/export.rs names the same.
+COLLECTOR := 0.0.1a15
+
 LINT = $(CARGO) fmt --check && $(CARGO) clippy --all-targets --quiet -- -D warnings \
   && RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 
@@ -82,9 +87,11 @@ house: ## size and order of the code: folders, circles, shared names, long files
 deps: ## the Debian packages that tests and the demo need; removes nothing for them, leaves no service of theirs enabled
 	@tests/deps.sh target/deps $(PACKAGES)
 
-runtimes: ## newer containerd, cosign and skopeo from Debian, unpacked under target/runtimes and target/skopeo
+runtimes: ## newer containerd, cosign, skopeo, litetlog and Prometheus from Debian, a collector of logs from PyPI, unpacked under target/
 	@tests/runtimes.sh target/runtimes $(NEWER)
 	@tests/runtimes.sh target/skopeo $(JUDGE)
+	@tests/runtimes.sh target/monitor $(MONITOR)
+	@tests/collector.sh target/collector $(COLLECTOR)
 
 build: ## the release binary
 	$(CARGO) build --release

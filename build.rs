@@ -15,11 +15,12 @@ use std::process::Command;
 const FOLDER: &str = "proto";
 
 /// Every protocol file, each with a package of its own.
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "cri.proto",
     "asked.proto",
     "nri.proto",
     "wellknown.proto",
+    "otlp_logs.proto",
     "containerd_types.proto",
     "containerd_images.proto",
     "containerd_content.proto",

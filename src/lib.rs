@@ -22,6 +22,7 @@
 //! | [`nri`] | the tripwire in the runtime: it asks before it makes a container |
 //! | [`metrics`] | numbers for a monitor |
 //! | [`audit`] | the record of every decision |
+//! | [`otlp`] | the audit log for a collector |
 //! | [`containerd`] | containerd as a client: identify, prove, name |
 //! | [`proto`] | generated messages, clients and servers of the CRI and of containerd |
 //! | [`systemd`] | readiness, watchdog, inherited sockets |
@@ -70,6 +71,7 @@ pub mod loader;
 pub mod metrics;
 pub mod node;
 pub mod nri;
+pub mod otlp;
 pub mod policy;
 pub mod proto;
 pub mod proxy;

@@ -11,6 +11,7 @@ pub use generated::containerd;
 pub use generated::runtime::v1 as cri;
 pub use generated::sealgate::asked;
 pub use generated::sealgate::nri;
+pub use generated::sealgate::otlp;
 pub use generated::sealgate::wellknown;
 
 #[allow(

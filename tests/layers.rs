@@ -61,6 +61,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("canary", &["evidence", "image", "policy", "proto", "verify"], World),
     ("metrics", &[], World),
     ("nri", &["proto"], World),
+    ("otlp", &["audit", "file_trust", "proto"], World),
     ("host_paths", &["image", "policy"], World),
     (
         "sources",
@@ -152,6 +153,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "host_paths",
             "metrics",
             "nri",
+            "otlp",
             "file_trust",
             "proxy",
             "registry",
@@ -222,6 +224,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "import",
             "kubelet",
             "node",
+            "otlp",
             "policy",
             "registry",
             "sources",

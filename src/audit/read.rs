@@ -260,3 +260,13 @@ impl Iterator for Reader {
         }
     }
 }
+
+/// The files of the log at `path`, oldest first, open; those that somebody packed are left out.
+///
+/// # Errors
+/// What the system says of one.
+pub(crate) fn opened(path: &Path) -> io::Result<Vec<NamedFile>> {
+    let is_packed = |name: &Path| name.extension().is_some_and(|ending| ending == "gz");
+    let found = files(path, None)?.files;
+    Ok(found.into_iter().filter(|(name, _)| !is_packed(name)).collect())
+}

@@ -3,6 +3,7 @@
 //! [`query`] prints every line that is wanted, [`tail`] the latest, [`show`] one decision whole.
 //! They read the log alone, and take the same options for what is wanted.
 
+pub(super) mod export;
 mod faults;
 mod finding;
 pub(super) mod log;

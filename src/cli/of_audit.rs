@@ -51,6 +51,12 @@ pub(super) enum AuditCommand {
     #[command(after_help = "Examples:\n  sealgate audit consistency monday.checkpoint \
         friday.checkpoint")]
     Consistency(audit::prove::Consistency),
+    /// Send the log to a collector of logs, over OTLP: what it does not have yet.
+    ///
+    /// Sends the log's lines as they stand, in their order, each at least once, to otlp.endpoint of the
+    /// configuration. Exit code 2 when the collector does not take them.
+    #[command(after_help = "Examples:\n  sealgate audit export\n  sealgate audit export --follow")]
+    Export(audit::export::Export),
     /// The form of a line of the log, as a JSON Schema.
     #[command(after_help = "Examples:\n  sealgate audit schema > audit.schema.json")]
     Schema(NoOptions),
@@ -64,6 +70,7 @@ impl AuditCommand {
             Self::Verify(options) => options.is_elsewhere(),
             Self::Tail(_)
             | Self::Show(_)
+            | Self::Export(_)
             | Self::Schema(_)
             | Self::Prove(_)
             | Self::Consistency(_) => false,
@@ -80,6 +87,7 @@ pub(super) fn run(command: &AuditCommand, settings: &Settings, screen: &mut Scre
         AuditCommand::Verify(options) => audit::verify::run(options, settings, screen),
         AuditCommand::Prove(options) => audit::prove::run(options, settings, screen),
         AuditCommand::Consistency(options) => audit::prove::consistency(options, settings, screen),
+        AuditCommand::Export(options) => audit::export::run(options, settings, screen),
         AuditCommand::Schema(NoOptions {}) => init::schema::log(screen),
     }
 }

@@ -21,7 +21,7 @@ pub use error::{ConfigError, Place};
 use crate::file_trust::{self, Above};
 use crate::{
     audit, canary, containerd, control, cri, evidence_store, floor, host_paths, loader, metrics,
-    nri, proxy, registry,
+    nri, otlp, proxy, registry,
 };
 
 /// Where the configuration is unless the command line says otherwise. Drop-ins are in the folder of
@@ -73,6 +73,8 @@ pub struct Settings {
     pub canary: canary::Options,
     /// Numbers for a monitor.
     pub metrics: metrics::Options,
+    /// Where the audit log is sent.
+    pub otlp: otlp::Options,
     /// The words for the journal.
     pub log: LogOptions,
 }
@@ -137,6 +139,7 @@ impl Settings {
         self.canary.check()?;
         self.sweep.check()?;
         self.drift.check()?;
+        self.otlp.check().map_err(|error| error.to_string())?;
         self.audit.check().map_err(|error| error.to_string())
     }
 }

@@ -15,6 +15,7 @@ mod asking;
 mod attacks;
 mod crash;
 mod disk;
+mod export;
 mod files;
 mod findings;
 #[path = "../support/frozen.rs"]

@@ -13,8 +13,9 @@ const SUITES: [&str; 10] = [
     "audit", "docs", "evidence", "gate", "proxy", "registry", "runtime", "trust", "units", "verify",
 ];
 /// Tables of the configuration.
-const TABLES: [&str; 19] = [
+const TABLES: [&str; 20] = [
     "listen",
+    "otlp",
     "control",
     "runtime",
     "registry",
@@ -288,6 +289,18 @@ fn every_reason_code_is_in_the_table_and_in_the_manual_and_no_other_is() {
     let of_admissions = ["satisfied", "unmatched", "unverified", "excepted", "unchecked", "warned"]
         .map(str::to_owned);
     assert_eq!(named, codes.into_iter().chain(of_admissions).collect());
+}
+
+/// Every attribute by which a collector finds a line is in the table of them.
+#[test]
+fn the_attributes_of_an_exported_line_are_documented() {
+    let document = read("docs/operate/monitoring.md");
+    for attribute in sealgate::otlp::ATTRIBUTES {
+        for word in [attribute.name, attribute.field.split('.').next_back().unwrap()] {
+            let is_there = [format!("`{word}`"), format!(".{word}`")];
+            assert!(is_there.iter().any(|text| document.contains(text)), "{attribute:?}");
+        }
+    }
 }
 
 /// Every table of the configuration has its paragraph in sealgate.toml(5).

@@ -61,7 +61,7 @@ fn installed() -> (tempfile::TempDir, Vec<PathBuf>) {
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
         paths.push(copy);
     }
-    assert_eq!(paths.len(), 5, "{paths:?}");
+    assert_eq!(paths.len(), 6, "{paths:?}");
     (dir, paths)
 }
 
@@ -84,7 +84,7 @@ fn systemd_finds_nothing_wrong_with_the_units() {
 
 #[test]
 fn the_services_are_sandboxed() {
-    for unit in ["sealgate.service", "sealgate-trust-update.service"] {
+    for unit in ["sealgate.service", "sealgate-trust-update.service", "sealgate-export.service"] {
         is_sandboxed(&repository().join("systemd").join(unit));
     }
 }
@@ -153,6 +153,24 @@ fn the_refresh_of_trust_roots_may_write_one_folder() {
     assert!(timer.contains("\nRandomizedDelaySec="), "not all nodes at once");
 }
 
+/// The export of the log: no capability, one folder, and nothing that enables it.
+#[test]
+fn the_export_may_write_its_cursor_alone() {
+    let service = fs::read_to_string(repository().join("systemd/sealgate-export.service")).unwrap();
+    for line in [
+        "ExecStart=/usr/bin/sealgate audit export --follow",
+        "CapabilityBoundingSet=",
+        "NoNewPrivileges=yes",
+        "ProtectSystem=strict",
+        "StateDirectory=sealgate/otlp",
+    ] {
+        assert!(service.lines().any(|there| there == line), "{line}");
+    }
+    assert!(!service.contains("\nReadWritePaths="), "nothing but the state folder is written");
+    let cursor = sealgate::config::Settings::default().otlp.cursor;
+    assert!(cursor.starts_with("/var/lib/sealgate/otlp"), "where StateDirectory= leads");
+}
+
 /// `make install` and `make uninstall` from a copy of what is installed, where the program of the
 /// tests stands for the release: every file of the refresh is there, and gone again.
 #[test]
@@ -212,9 +230,11 @@ fn the_units_fit_another_prefix() {
         assert!(to.path().join(&program[1..]).is_file());
         let units = to.path().join(units).join("lib/systemd/system");
         let read = |unit: &str| fs::read_to_string(units.join(unit)).unwrap();
-        for (unit, command) in
-            [("sealgate.service", "run"), ("sealgate-trust-update.service", "trust update")]
-        {
+        for (unit, command) in [
+            ("sealgate.service", "run"),
+            ("sealgate-trust-update.service", "trust update"),
+            ("sealgate-export.service", "audit export --follow"),
+        ] {
             let starts = format!("ExecStart={program} {command}");
             assert!(read(unit).lines().any(|line| line == starts), "{unit}: {starts}");
             assert!(!read(unit).contains("/usr/bin/sealgate"), "{unit}");
@@ -334,8 +354,9 @@ fn what_the_demo_installs_replaces_nothing_and_leaves_no_service() {
     }
 }
 
-const INSTALLED: [&str; 15] = [
+const INSTALLED: [&str; 16] = [
     "usr/bin/sealgate",
+    "usr/lib/systemd/system/sealgate-export.service",
     "usr/lib/systemd/system/sealgate-trust-update.service",
     "usr/lib/systemd/system/sealgate-trust-update.timer",
     "usr/share/doc/sealgate/README.md",
