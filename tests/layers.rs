@@ -268,6 +268,7 @@ const PARTS: &[(&str, &[Part])] = &[
             ("verify", &["terminal", "evidence", "policy"]),
             ("init", &["terminal", "evidence", "trial"]),
             ("deny", &["evidence", "terminal"]),
+            ("impact", &["audit", "deny", "evidence", "terminal"]),
         ],
     ),
     (

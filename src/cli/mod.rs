@@ -9,6 +9,7 @@ mod clock;
 mod completion;
 mod deny;
 mod evidence;
+mod impact;
 mod init;
 mod node;
 mod of_audit;
@@ -169,6 +170,22 @@ enum Command {
     /// What is struck off for every policy at once.
     #[command(subcommand)]
     Deny(DenyCommand),
+    /// What of this node was admitted on the strength of a key, an identity, a certificate, an entry of
+    /// a log, an image or a repository: what was ever, what runs now, and what would still be admitted
+    /// without it.
+    ///
+    /// Reads the log, the runtime's list and the evidence on this node, and asks no registry. With
+    /// --deny it is put on a deny list, as by sealgate deny add, with its exit codes. Otherwise exit
+    /// code 0: nothing rests on it; 1: something does; 2: it cannot be told whole.
+    #[command(
+        override_usage = "sealgate impact <WHAT> [--deny --reason <TEXT>] [OPTIONS]\n\n  \
+        WHAT is one of the options that name what is asked about",
+        after_help = "Examples:\n  \
+        sealgate impact --key build.pub\n  \
+        sealgate impact --fingerprint sha256:0123… --deny --reason INC-4711\n  \
+        sealgate impact --identity release@acme.example --output json | jq '.images[].running'"
+    )]
+    Impact(Box<impact::Options>),
     /// Evidence on this node: the signatures by which images start with no network.
     #[command(subcommand)]
     Evidence(EvidenceCommand),
@@ -304,6 +321,7 @@ fn run_without_settings(command: &Command, config: &Path, screen: &mut Screen) -
         | Command::Clock(_)
         | Command::Trust(_)
         | Command::Deny(_)
+        | Command::Impact(_)
         | Command::Evidence(_) => None,
     }
 }
@@ -373,6 +391,7 @@ fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) 
         Command::Clock(ClockCommand::Lower(NoOptions {})) => clock::lower(settings, screen),
         Command::Trust(TrustCommand::Update(options)) => trust::update(&options, settings, screen),
         Command::Deny(command) => deny::run(&command, settings, screen),
+        Command::Impact(options) => impact::run(&options, settings, screen),
         Command::Evidence(command) => evidence::run(&command, settings, screen),
         Command::Trust(TrustCommand::List(NoOptions {})) => trust::list(settings, screen),
         Command::Completion(options) => completion::run(&options, Cli::command(), screen),

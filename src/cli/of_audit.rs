@@ -6,6 +6,7 @@ use super::audit;
 use super::init;
 use super::terminal::no_options::NoOptions;
 use super::terminal::screen::{Exit, Screen};
+use super::trial::replay;
 use crate::config::Settings;
 
 /// What to ask of the record.
@@ -29,6 +30,16 @@ pub(super) enum AuditCommand {
         sealgate audit query --key leaked.pub --file node-*/audit.jsonl\n  \
         zcat old.jsonl.gz | sealgate audit query --file - --code unsigned")]
     Query(Box<audit::Query>),
+    /// Judge decisions on record again, by the evidence on this node under the policies and keys of
+    /// today, and print what would be decided otherwise.
+    ///
+    /// The same image under the same names in the same namespace is judged once, and compared with
+    /// the latest decision about it. Asks no registry and changes nothing. Exit code 0: nothing
+    /// differs; 1: something does, or there is no such decision; 2: it cannot be told.
+    #[command(after_help = "Examples:\n  \
+        sealgate audit replay --since yesterday\n  \
+        sealgate audit replay 019aa3f5c6d1-00000007-5b1e22c4")]
+    Replay(replay::Options),
     /// One decision, whole.
     #[command(after_help = "Examples:\n  sealgate audit show 019aa3f5c6d1-00000007-5b1e22c4")]
     Show(audit::Show),
@@ -69,6 +80,7 @@ impl AuditCommand {
             Self::Query(query) => query.is_elsewhere(),
             Self::Verify(options) => options.is_elsewhere(),
             Self::Tail(_)
+            | Self::Replay(_)
             | Self::Show(_)
             | Self::Export(_)
             | Self::Schema(_)
@@ -83,6 +95,7 @@ pub(super) fn run(command: &AuditCommand, settings: &Settings, screen: &mut Scre
     match command {
         AuditCommand::Tail(options) => audit::tail(options, settings, screen),
         AuditCommand::Query(options) => audit::query(options, settings, screen),
+        AuditCommand::Replay(options) => replay::run(options, settings, screen),
         AuditCommand::Show(options) => audit::show(options, settings, screen),
         AuditCommand::Verify(options) => audit::verify::run(options, settings, screen),
         AuditCommand::Prove(options) => audit::prove::run(options, settings, screen),

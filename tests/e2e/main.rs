@@ -62,6 +62,7 @@ mod image_verifier;
 mod kept;
 mod keyless;
 mod kubelet;
+mod leaked;
 mod lying;
 mod making;
 mod matching;

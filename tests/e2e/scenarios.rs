@@ -8,7 +8,7 @@ use crate::stage::Outcome;
 use crate::{
     access, airgap, attacked, bypass, canary, cases, channel, client, crash, creating, damage,
     demo, deny, diffing, disk, doctor, drafting, drift, faults, fetching, floods, forms, freshness,
-    hanging, herd, image_labels, image_verifier, keyless, lying, matching, mirrored,
+    hanging, herd, image_labels, image_verifier, keyless, leaked, lying, matching, mirrored,
     monitoring, moving, neighbours, nri, observe, offline, outage, power, pulling, requests,
     restoring, rules, sandbox, secrets, service, starting, stopping, sweep, unit, unreachable,
     upgrade, vanish, verifying, volumes, words,
@@ -102,6 +102,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "deny",
         "a digest, a key, an identity and a repository struck off with no registry, in a second",
         deny::deny
+    ),
+    scenario!(
+        "leaked-key",
+        "30 images by 3 keys, of which one leaks: what rests on it is listed, struck off in one command \
+         with no registry, and the record judged again",
+        leaked::leaked_key
     ),
     scenario!(
         "deny-fetched",

@@ -1,6 +1,7 @@
 //! `sealgate deny add`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use clap::{ArgGroup, Args};
 use jiff::Timestamp;
@@ -57,8 +58,43 @@ pub(super) struct Done<'d> {
     pub(super) who_runs: Option<WhoRuns>,
 }
 
+impl Options {
+    /// What to strike off and why, from now on.
+    pub(in crate::cli) fn now(what: What, reason: String, force: bool) -> Self {
+        Self { what, reason, date: None, dry_run: false, force }
+    }
+}
+
+/// The set of the files as they are, and as they would be with an entry more. Nothing is written.
+///
+/// # Errors
+/// When the files are faulty, or cannot be held or read.
+pub(in crate::cli) fn prospect(
+    denied: Denied,
+    settings: &Settings,
+) -> Result<[Arc<PolicySet>; 2], CommandError> {
+    let date = time(&daemon::now().to_string())?;
+    let entry = DenyEntry { denied, reason: "as a question".to_owned(), date };
+    let place = Place::hold(settings)?.map_err(CommandError::faulty)?;
+    let before = Arc::clone(&place.before);
+    if said(&place, &entry, true).is_some() || said(&place, &entry, false).is_some() {
+        return Ok([Arc::clone(&before), before]);
+    }
+    let found = place.file(FILE)?;
+    let text = with_deny_entry(found.as_ref(), &entry, &taken(&place));
+    let text = text.map_err(|fault| CommandError::faulty(fault.to_string()))?;
+    let checked = place.check((FILE, found), Some(text), settings).map_err(CommandError::faulty)?;
+    Ok([before, checked.after])
+}
+
+/// The names that documents have.
+fn taken(place: &Place) -> BTreeSet<String> {
+    let lists = place.before.denied().map(|(list, _, _)| list);
+    place.before.policies().chain(lists).map(str::to_owned).collect()
+}
+
 /// Adds an entry.
-pub(super) fn run(
+pub(in crate::cli) fn run(
     options: &Options,
     settings: &Settings,
     screen: &mut Screen,
@@ -98,13 +134,8 @@ pub(super) fn run(
         screen.complain(&said_in(added, elsewhere));
     }
     let found = place.file(FILE)?;
-    let taken: BTreeSet<String> = place
-        .before
-        .policies()
-        .chain(place.before.denied().map(|(list, _, _)| list))
-        .map(str::to_owned)
-        .collect();
-    let text = with_deny_entry(found.as_ref(), &entry, &taken).map_err(|fault| fault.to_string());
+    let text = with_deny_entry(found.as_ref(), &entry, &taken(&place));
+    let text = text.map_err(|fault| fault.to_string());
     let checked = text.and_then(|text| place.check((FILE, found), Some(text), settings));
     let checked = match checked {
         Ok(checked) => checked,

@@ -1,28 +1,16 @@
 //! [`What`]: the entry that the options of `sealgate deny add` name.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
-
 use clap::Args;
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
-use x509_cert::der::Document as Der;
 
 use crate::cli::terminal::command_error::CommandError;
-use crate::cli::terminal::screen::shown;
+use crate::cli::terminal::key_file::{fingerprint, of_certificate, of_key};
 use crate::image::Digest;
-use crate::policy::{Denied, Fingerprint, IdentityText};
-use crate::verify::PublicKey;
-
-/// Most bytes of a key or certificate file: longer than any that is one.
-const FILE_MAX: u64 = 32 << 10;
-/// With what each block of a PEM file begins.
-const PEM_BEGIN: &str = "-----BEGIN ";
+use crate::policy::{Denied, IdentityText};
 
 /// What to strike off; exactly one kind of it.
-#[derive(Debug, Args)]
-pub(super) struct What {
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct What {
     /// An image: the digest of an index or a manifest. It is refused whatever signatures it has.
     #[arg(long, value_name = "DIGEST", group = "denied", value_parser = digest)]
     digest: Option<Digest>,
@@ -37,7 +25,7 @@ pub(super) struct What {
     repository: Option<String>,
     /// What a key signed: its file, or the fingerprint that records show. It stops no image that has
     /// another signature that policies want.
-    #[arg(long, value_name = "FILE|FINGERPRINT", group = "denied")]
+    #[arg(long, value_name = "FILE|FINGERPRINT", group = "denied", visible_alias = "fingerprint")]
     key: Option<String>,
     /// What was signed with a certificate: its file, or the SHA-256 of it.
     #[arg(long, value_name = "FILE|FINGERPRINT", group = "denied")]
@@ -67,7 +55,7 @@ pub(super) struct What {
 
 /// Why the options name no entry.
 #[derive(Debug)]
-pub(super) enum WhatFault {
+pub(in crate::cli) enum WhatFault {
     /// The command line is wrong.
     Usage(String),
     /// A file cannot be used.
@@ -76,7 +64,7 @@ pub(super) enum WhatFault {
 
 impl What {
     /// The entry, without the manifests that are looked up.
-    pub(super) fn denied(&self) -> Result<Denied, WhatFault> {
+    pub(in crate::cli) fn denied(&self) -> Result<Denied, WhatFault> {
         let is_identity =
             [&self.identity, &self.identity_regexp, &self.issuer, &self.issuer_regexp]
                 .into_iter()
@@ -110,13 +98,12 @@ impl What {
             return Ok(Denied::Repository { pattern: pattern.clone() });
         }
         if let Some(key) = &self.key {
-            let fingerprint = fingerprint(key, of_key)?;
+            let fingerprint = fingerprint(key, of_key).map_err(WhatFault::File)?;
             return Ok(Denied::Key { fingerprint, signed_after });
         }
         if let Some(certificate) = &self.certificate {
-            return Ok(Denied::Certificate {
-                fingerprint: fingerprint(certificate, of_certificate)?,
-            });
+            let fingerprint = fingerprint(certificate, of_certificate).map_err(WhatFault::File)?;
+            return Ok(Denied::Certificate { fingerprint });
         }
         if let Some(index) = self.log_index {
             return Ok(Denied::LogIndex { index, log: self.log.clone() });
@@ -162,48 +149,4 @@ pub(super) fn reason(text: &str) -> Result<String, CommandError> {
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     let time = text.parse().map_err(|_| "a time like 2026-01-31T12:00:00Z".to_owned());
     time.and_then(|time: Timestamp| time.round(jiff::Unit::Second).map_err(|e| e.to_string()))
-}
-
-/// The fingerprint that is written here, or that of what the file of this name holds.
-fn fingerprint(
-    text: &str,
-    of: impl FnOnce(&[u8]) -> Result<[u8; 32], String>,
-) -> Result<Fingerprint, WhatFault> {
-    if let Some(fingerprint) = Fingerprint::parse(text) {
-        return Ok(fingerprint);
-    }
-    let faulty = |why: String| WhatFault::File(CommandError::faulty(format!("{text}: {why}")));
-    let bytes = read(Path::new(text)).map_err(WhatFault::File)?;
-    let fingerprint = of(&bytes).map_err(faulty)?;
-    Ok(Fingerprint::from(fingerprint))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
-    let mut bytes = Vec::new();
-    let unread = |error: std::io::Error| CommandError::unread(path, &error);
-    let file = File::open(path)
-        .map_err(|error| unread(error).after("this is no fingerprint, and no file either:"))?;
-    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(unread)?;
-    let is_short = u64::try_from(bytes.len()).is_ok_and(|length| length <= FILE_MAX);
-    let too_large = || format!("{}: larger than {FILE_MAX} bytes", shown(path));
-    if is_short { Ok(bytes) } else { Err(CommandError::faulty(too_large())) }
-}
-
-fn of_key(file: &[u8]) -> Result<[u8; 32], String> {
-    let key = PublicKey::parse_pem(file).map_err(|error| error.to_string())?;
-    Ok(*key.id().bytes())
-}
-
-fn of_certificate(file: &[u8]) -> Result<[u8; 32], String> {
-    let text = str::from_utf8(file).map_err(|_| "not PEM".to_owned())?;
-    let blocks = text.matches(PEM_BEGIN).count();
-    if blocks != 1 {
-        return Err(format!("one certificate is expected, and the file has {blocks} PEM blocks"));
-    }
-    let begin = text.find(PEM_BEGIN).and_then(|at| text.get(at..)).unwrap_or_default();
-    let (label, der) = Der::from_pem(begin).map_err(|error| format!("not PEM: {error}"))?;
-    if label != "CERTIFICATE" {
-        return Err(format!("a certificate is expected, and the file has a {label}"));
-    }
-    Ok(Sha256::digest(der.as_bytes()).into())
 }

@@ -12,7 +12,9 @@ mod place;
 mod remove;
 mod who_runs;
 
+pub(super) use add::{Options as AddOptions, prospect, run as add};
 use clap::Subcommand;
+pub(super) use entry::{What, WhatFault};
 
 use super::terminal::no_options::NoOptions;
 use super::terminal::screen::{Exit, Screen};
