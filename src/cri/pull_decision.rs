@@ -242,6 +242,8 @@ impl Gate {
         let admission = answer.decision.map_err(|declined| {
             timings.note_evidence(declined.looked.map(|looked| looked.of_answer(answer.cached)));
             let denial = set.told_of(declined.denial, (&name, &pod));
+            // Labels that nobody could read explain no refusal that stands without them.
+            let unread = unread.filter(|_| set.rests_on_image_labels(&denial));
             denied(refused(denial, no_child, unread))
         })?;
         let target = target_of(admission.permit().pinned());

@@ -20,6 +20,8 @@ const LABELLED: &str = "labels-by-case";
 const PLAIN: &str = "signed-v2";
 /// Signed by `build` and `security`, without a label.
 const BOTH: &str = "two-signers-v2";
+/// Signed by nobody.
+const UNSIGNED: &str = "unsigned";
 /// What [`LABELLED`] has, and what it has not.
 const OWN: &str = "imageLabels: {MAINTAINER: \"ac*\"}";
 const OTHERS: &str = "imageLabels: {MAINTAINER: other}";
@@ -187,7 +189,7 @@ async fn attack_a4_labels_that_cannot_be_read_count_for_every_policy() {
         ),
     ] {
         let rig = Rig::new(Settings::without_referrers());
-        for situation in [PLAIN, BOTH] {
+        for situation in [PLAIN, BOTH, UNSIGNED] {
             let path = format!("/blobs/{}", config_of(situation));
             rig.registry.rule(Rule::new(path, answer.clone()));
         }
@@ -197,6 +199,9 @@ async fn attack_a4_labels_that_cannot_be_read_count_for_every_policy() {
         assert!(matches!(refusal, Refusal::ImageLabels { .. }), "{refusal}");
         // What meets every policy that may be about it runs.
         pull(&gate, &tagged(BOTH)).await.unwrap();
+        // What another policy refuses stays refused, whatever the labels are.
+        let refusal = pull(&gate, &tagged(UNSIGNED)).await.unwrap_err();
+        assert_eq!(refusal.code(), "unsigned", "{answer:?}: {refusal}");
         // Once it can be read it is what it is.
         rig.registry.clear_rules();
         pull(&gate, &tagged(PLAIN)).await.unwrap();

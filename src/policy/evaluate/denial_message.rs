@@ -12,6 +12,8 @@ use super::context::EvaluationContext;
 use super::finding::Finding;
 use super::permit::{Denial, Reason};
 use super::policy_result::Failure;
+use super::report::DocumentReport;
+use crate::policy::document::action::Action;
 use crate::policy::requirement::attestor::Attestor;
 use crate::policy::requirement::certificate_identity::CertificateIdentity;
 use crate::policy::requirement::trust::{LeafTrust, RuleKey};
@@ -56,6 +58,19 @@ impl PolicySet {
             Some(note) => Arc::new(denial.as_ref().clone().noting(&note)),
             None => denial,
         }
+    }
+
+    /// Whether every policy that refuses by this denial goes by labels of the image: then labels that
+    /// are not known may be all that refuses it. What another policy or a deny list refuses stays
+    /// refused whatever the labels are.
+    #[must_use]
+    pub fn rests_on_image_labels(&self, denial: &Denial) -> bool {
+        let refuses =
+            |document: &&DocumentReport| !document.satisfied && document.action == Action::Enforce;
+        let mut refusing = denial.report().documents.iter().filter(refuses).peekable();
+        !denial.is_struck_off()
+            && refusing.peek().is_some()
+            && refusing.all(|document| self.is_by_image_labels(&document.policy))
     }
 }
 

@@ -185,6 +185,13 @@ impl PolicySet {
         self.made(applicable) && applicable.documents().meets(by_labels)
     }
 
+    /// Whether the policy of this name goes by labels of images.
+    pub(in crate::policy) fn is_by_image_labels(&self, policy: &str) -> bool {
+        let number = self.rules.iter().position(|rule| rule.document.name == policy);
+        let by_labels = self.index.selectors().by_image_labels();
+        number.is_some_and(|number| by_labels.has(number))
+    }
+
     /// Whether some document goes by labels of images.
     #[must_use]
     pub fn looks_at_image_labels(&self) -> bool {
