@@ -107,7 +107,7 @@ impl<'g> Glob<'g> {
             }
             (images, is_said)
         };
-        if is_host && first == inner && is_said && folded.is_none() {
+        if is_host && first == inner && is_said && folded.is_empty() {
             literal = if is_hub { at_hub.clone() } else { crossing(&host, &path).0 };
             images.splice(0..0, literal.iter().cloned());
             known.push(if is_hub { HUB.1.to_owned() } else { host.clone() });
@@ -118,12 +118,13 @@ impl<'g> Glob<'g> {
             images.extend(at_hub);
         }
         let unsaid = || Some(Omission::Pattern { got: parts.join("/") });
-        let omission = match (folded.as_deref().map(|host| host.trim_start_matches('*')), ending) {
-            (Some(""), _) => unsaid(),
-            (Some(host), _) => Some(Omission::Folded { as_: host.to_owned() }),
-            (None, GlobEnding::Narrow) => Some(Omission::TagScope),
-            (None, GlobEnding::Open | GlobEnding::Tagged) if !is_said => unsaid(),
-            (None, GlobEnding::Open | GlobEnding::Tagged) => None,
+        let hosts: Vec<&str> = folded.iter().map(|host| host.trim_start_matches('*')).collect();
+        let omission = match ending {
+            _ if hosts.contains(&"") => unsaid(),
+            _ if !hosts.is_empty() => Some(Omission::Folded { as_: hosts.join(" and ") }),
+            GlobEnding::Narrow => Some(Omission::TagScope),
+            GlobEnding::Open | GlobEnding::Tagged if !is_said => unsaid(),
+            GlobEnding::Open | GlobEnding::Tagged => None,
         };
         let is_tagged = ending == GlobEnding::Tagged;
         Some(Self { parts, images, literal, known, is_tagged, omission })
@@ -233,9 +234,9 @@ fn is_end_of_hub(text: &str) -> bool {
 }
 
 /// The hosts here of images that a pattern which begins so matches under another name of them alone.
-fn folded(text: &str) -> Option<String> {
+fn folded(text: &str) -> Vec<String> {
     if text.is_empty() || HUB.1.ends_with(text) {
-        return None;
+        return Vec::new();
     }
     host::folded(&format!("*{text}"))
 }

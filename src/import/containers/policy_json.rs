@@ -114,7 +114,15 @@ impl PolicyJsonReader<'_, '_> {
             let origin = at.origin();
             let Some(requirements) = self.requirements(&at) else { continue };
             match Scope::read(name) {
-                ScopeForm::Scope(scope) => rules.push(Rule { scope, origin, requirements }),
+                ScopeForm::Scope(scope) => {
+                    for host in scope.other_hosts() {
+                        let as_ = host.clone();
+                        self.findings.omit(origin.clone(), Omission::Folded { as_ });
+                        let patterns = Scope::Name(host.clone()).patterns();
+                        self.in_addition(patterns, &host, &requirements, &origin);
+                    }
+                    rules.push(Rule { scope, origin, requirements });
+                }
                 ScopeForm::Tagged(repository) => {
                     self.findings.omit(origin.clone(), Omission::TagScope);
                     self.in_addition(

@@ -5,6 +5,7 @@
 //! right below its own ([`exclusions`]).
 
 use crate::image::Repository;
+use crate::import::reader::host;
 
 /// What a rule is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +87,15 @@ impl Scope {
         match self {
             Self::Everything | Self::Below(_) => "docker.io",
             Self::Name(name) => name.split('/').next().unwrap_or_default(),
+        }
+    }
+
+    /// The hosts that some of those which are not written out are here, under names that it does not
+    /// match.
+    pub(super) fn other_hosts(&self) -> Vec<String> {
+        match self {
+            Self::Everything | Self::Name(_) => Vec::new(),
+            Self::Below(domain) => host::folded(&format!("*.{domain}")),
         }
     }
 
@@ -206,6 +216,23 @@ mod tests {
             ["docker.io/library/nginx", "docker.io/library/nginx/**"]
         );
         assert_eq!(scope("*.a.test").patterns(), ["*.a.test/**", "*.a.test:*/**"]);
+    }
+
+    /// Attack E8: below these domains are names of Docker Hub's, which is `docker.io` here alone.
+    #[test]
+    fn attack_e8_a_domain_with_a_name_of_docker_hub_is_about_it() {
+        for (text, hosts) in [
+            ("*.docker.io", &["docker.io"][..]),
+            ("*.hub.docker.com", &["docker.io"]),
+            ("*.docker.com", &["docker.io"]),
+            ("*.com", &["docker.io"]),
+            ("*.io", &[]),
+            ("*.example.com", &[]),
+            ("docker.io", &[]),
+            ("", &[]),
+        ] {
+            assert_eq!(scope(text).other_hosts(), hosts, "{text}");
+        }
     }
 
     #[test]

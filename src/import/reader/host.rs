@@ -10,23 +10,29 @@ pub(in crate::import) const HUB: &str = "docker.io";
 /// What a name may end with and mean the same place.
 const HTTPS: &str = ":443";
 
-/// The host that a pattern's host, or some of the hosts that it matches, become here; none where
+/// The hosts that a pattern's host, or some of the hosts that it matches, become here; none where
 /// every host keeps its name, or another that the pattern matches as well.
-pub(in crate::import) fn folded(host: &str) -> Option<String> {
+pub(in crate::import) fn folded(host: &str) -> Vec<String> {
     let folded = folded_host(host);
-    if folded != host {
-        return Some(folded);
+    let is_folded = folded != host;
+    let Some((start, end)) = host.rsplit_once('*') else {
+        return if is_folded { vec![folded] } else { Vec::new() };
+    };
+    let is_hub = |name: &&str| is_like(host, name) || is_like(host, &format!("{name}{HTTPS}"));
+    let mut hosts = Vec::new();
+    if DOCKER_HUB_NAMES.iter().any(is_hub) && !is_like(host, HUB) {
+        hosts.push(HUB.to_owned());
     }
-    let (start, end) = host.rsplit_once('*')?;
-    let is_hub = DOCKER_HUB_NAMES.iter().any(|name| is_like(host, name));
-    if is_hub && !is_like(host, HUB) {
-        return Some(HUB.to_owned());
+    if is_folded {
+        hosts.push(folded);
+        return hosts;
     }
     match host.rsplit_once(':') {
-        Some((name, port)) => is_like(port, "443").then(|| name.to_owned()),
-        None if end.is_empty() || !HTTPS.ends_with(end) => None,
-        None => Some(format!("{start}*")),
+        Some((name, port)) if is_like(port, "443") => hosts.push(name.to_owned()),
+        None if !end.is_empty() && HTTPS.ends_with(end) => hosts.push(format!("{start}*")),
+        Some(_) | None => {}
     }
+    hosts
 }
 
 /// A pattern under another host, and where that is Docker Hub's and the path may be an official
@@ -58,30 +64,32 @@ mod tests {
     #[test]
     fn a_host_that_is_another_here() {
         for (host, expected) in [
-            ("ghcr.io", None),
-            ("docker.io", None),
-            ("*", None),
-            ("**", None),
-            ("*.io", None),
-            ("*docker.io", None),
-            ("reg.example:5000", None),
-            ("reg.example:5*", None),
-            ("app*", None),
-            ("*e", None),
-            ("registry-1.docker.io", Some("docker.io")),
-            ("registry.hub.docker.com:443", Some("docker.io")),
-            ("Reg.example", Some("reg.example")),
-            ("reg.example:443", Some("reg.example")),
-            ("reg*:443", Some("reg*")),
-            ("reg.example:*", Some("reg.example")),
-            ("*:4*3", Some("*")),
-            ("*43", Some("*")),
-            ("*.docker.io", Some("docker.io")),
-            ("*.docker.com", Some("docker.io")),
-            ("reg*", Some("docker.io")),
-            ("r*-1.d*.io", Some("docker.io")),
+            ("ghcr.io", &[][..]),
+            ("docker.io", &[]),
+            ("*", &[]),
+            ("**", &[]),
+            ("*.io", &[]),
+            ("*docker.io", &[]),
+            ("reg.example:5000", &[]),
+            ("reg.example:5*", &[]),
+            ("app*", &[]),
+            ("*e", &[]),
+            ("registry-1.docker.io", &["docker.io"]),
+            ("registry.hub.docker.com:443", &["docker.io"]),
+            ("Reg.example", &["reg.example"]),
+            ("reg.example:443", &["reg.example"]),
+            ("reg.example:*", &["reg.example"]),
+            ("*.docker.io", &["docker.io"]),
+            ("*.docker.com", &["docker.io"]),
+            ("reg*", &["docker.io"]),
+            ("r*-1.d*.io", &["docker.io"]),
+            // Docker Hub with its port, beside every other host with it.
+            ("reg*:443", &["docker.io", "reg*"]),
+            ("*:4*3", &["docker.io", "*"]),
+            ("r*3", &["docker.io", "r*"]),
+            ("*.docker.io:*", &["docker.io", "*.docker.io"]),
         ] {
-            assert_eq!(folded(host).as_deref(), expected, "{host}");
+            assert_eq!(folded(host), expected, "{host}");
         }
     }
 

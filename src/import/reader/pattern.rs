@@ -107,9 +107,10 @@ fn told_of_hosts(mut found: Patterns) -> Patterns {
     let mut others = None;
     for pattern in &found.patterns {
         let Some((host, path)) = pattern.split_once('/') else { continue };
-        let Some(other) = host::folded(host) else { continue };
-        more.extend(host::under(&other, path));
-        others = Some(Omission::Folded { as_: other });
+        let hosts = host::folded(host);
+        more.extend(hosts.iter().flat_map(|other| host::under(other, path)));
+        others =
+            (!hosts.is_empty()).then(|| Omission::Folded { as_: hosts.join(" and ") }).or(others);
     }
     found.patterns.extend(more);
     Patterns { omission: found.omission.or(others), ..found }

@@ -133,6 +133,24 @@ fn domains() {
     assert!(open.contains("name: \"rejected\""), "{open}");
 }
 
+/// Attack E8: `registry-1.docker.io` is below `*.docker.io` there, and `docker.io` here: what is
+/// demanded of it is demanded of Docker Hub, beside what else is, and that is told.
+#[test]
+fn attack_e8_a_domain_is_about_docker_hub_by_its_other_names() {
+    let text = policy("insecureAcceptAnything", &[("*.docker.io", &signed("build", REPOSITORY))]);
+    let imported = imported(&[&text, REGISTRIES]);
+    let folded = Omission::Folded { as_: "docker.io".to_owned() };
+    assert!(omissions(&imported).contains(&folded));
+    let all = documents(&imported);
+    assert!(
+        all.iter().any(|one| one.contains("- \"docker.io/**\"") && one.contains("key:")),
+        "{all:?}"
+    );
+    let open = policy("reject", &[("*.docker.io", ACCEPT)]);
+    let all = documents(&self::imported(&[&open, REGISTRIES]));
+    assert!(!all.iter().any(|one| one.contains("- \"docker.io/**\"")), "{all:?}");
+}
+
 #[test]
 fn the_default_of_the_transport_comes_first() {
     let text = policy("insecureAcceptAnything", &[("", REJECT), ("reg.example", ACCEPT)]);
