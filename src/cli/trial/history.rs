@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::item::{Items, Prospect, TrialQuestion, subjects};
 use super::node::NodeImages;
-use crate::audit::read::Filter;
+use crate::audit::read::{Filter, Reader};
 use crate::audit::{Call, Entry, Record, Verdict};
 use crate::cli::audit::log;
 use crate::cli::evidence::catalog::Catalog;
@@ -32,6 +32,8 @@ pub(super) struct History {
     pub(super) elsewise: BTreeMap<String, u64>,
     /// Lines that could not be read.
     pub(super) unreadable: u64,
+    /// Older files that were not read, since there are too many.
+    pub(super) files_left_out: usize,
 }
 
 /// Adds every decision on record that is wanted to the items.
@@ -49,7 +51,8 @@ pub(super) fn read(
     if opened.is_none() {
         log::tell_none(path, screen);
     }
-    let mut history = History::default();
+    let files_left_out = opened.as_ref().map_or(0, Reader::files_left_out);
+    let mut history = History { files_left_out, ..History::default() };
     for line in opened.into_iter().flat_map(|reader| reader.sifting(filter)) {
         match line {
             Ok(line) if !filter.wants(&line.row()) => {}

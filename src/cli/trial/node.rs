@@ -72,6 +72,13 @@ impl NodeImages {
         names
     }
 
+    /// Notes at every item of an image that the runtime has which labels its config has.
+    pub(in crate::cli) async fn note_labels(&self, gate: &Gate, items: &mut Items) {
+        for (id, names) in &self.images {
+            items.are_on_node((id, &digests(id, names)), &gate.labels_of(id).await);
+        }
+    }
+
     /// Adds every running container, and every image that nothing else is about: of such the
     /// namespace is not known, and every policy that enforces in some counts.
     /// `by_labels` says whether some policy looks at the labels of images.
@@ -100,10 +107,8 @@ impl NodeImages {
             }
         }
         for (id, names) in &self.images {
-            let mut digests: BTreeSet<Digest> = listed(names).collect();
-            digests.insert(id.clone());
             let labels = if by_labels { gate.labels_of(id).await } else { Notes::default() };
-            if items.are_on_node((id, &digests), &labels) {
+            if items.are_on_node((id, &digests(id, names)), &labels) {
                 continue;
             }
             let ask = LocalImageRequest {
@@ -126,9 +131,11 @@ impl NodeImages {
     }
 }
 
-fn listed(names: &[String]) -> impl Iterator<Item = Digest> {
+/// The id of an image and the digests under which the runtime lists it.
+fn digests(id: &Digest, names: &[String]) -> BTreeSet<Digest> {
     let names = names.iter().filter_map(|name| Reference::parse(name).ok());
-    names.filter_map(|name| name.digest().cloned())
+    let listed = names.filter_map(|name| name.digest().cloned());
+    listed.chain([id.clone()]).collect()
 }
 
 fn asked(ask: &LocalImageRequest, subjects: Result<LocalSubjects, Refusal>) -> TrialQuestion {

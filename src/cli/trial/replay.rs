@@ -21,6 +21,7 @@ use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::field::{counted, field, some};
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
+use crate::cri::Gate;
 use crate::daemon;
 use crate::image::Digest;
 use crate::loader;
@@ -68,6 +69,7 @@ struct Report<'i> {
     decided_otherwise: u64,
     decisions_left_out: u64,
     unreadable_lines: u64,
+    older_files_left_out: usize,
 }
 
 /// Judges again and prints what differs; 1 where something does, 2 where that cannot be told, or
@@ -91,11 +93,14 @@ fn replayed(
     let today = std::sync::Arc::new(today.policies);
     let store = existing(&settings.evidence)?;
     let catalog = store.as_ref().map_or_else(|| Ok(Catalog::empty()), Catalog::of)?;
-    let (mut items, images) = (Items::default(), images(settings, screen)?);
-    let history = history::read(settings, &filter, (&catalog, &images), (&mut items, screen))?;
+    let (mut items, node) = (Items::default(), Node::of(settings, screen)?);
+    let history = history::read(settings, &filter, (&catalog, &node.images), (&mut items, screen))?;
     if let Some(record) = options.record.filter(|_| history.decisions == 0) {
         screen.complain(&format!("no decision {record} in the log and its older files"));
         return Ok(Exit::Refused);
+    }
+    if today.looks_at_image_labels() {
+        node.note_labels(&mut items);
     }
     let trial = Trial::new(KeptJudge::new(settings, store.as_ref()), &catalog);
     let all = u64::try_from(items.iter().len()).unwrap_or(u64::MAX);
@@ -114,18 +119,32 @@ fn replayed(
     Ok(report.exit())
 }
 
-/// What the runtime lists, by which images are known of which a record has the id alone. Without it
-/// fewer can be told.
-fn images(settings: &Settings, screen: &mut Screen) -> Result<NodeImages, CommandError> {
-    let runtime = tokio_runtime()?;
-    let gate = {
-        let _within = runtime.enter();
-        daemon::gate(settings).map_err(|error| error.to_string())?.0
-    };
-    Ok(runtime.block_on(NodeImages::listed(&gate)).unwrap_or_else(|error| {
-        screen.complain(&format!("the runtime's names of images are not known: {error}"));
-        NodeImages::default()
-    }))
+/// What the runtime lists, by which images are known of which a record has the id alone, and what it
+/// says of their labels. Without it fewer decisions can be told.
+struct Node {
+    runtime: tokio::runtime::Runtime,
+    gate: Gate,
+    images: NodeImages,
+}
+
+impl Node {
+    fn of(settings: &Settings, screen: &mut Screen) -> Result<Self, CommandError> {
+        let runtime = tokio_runtime()?;
+        // Within, since the client of the runtime is made for it.
+        let gate = {
+            let _within = runtime.enter();
+            daemon::gate(settings).map_err(|error| error.to_string())?.0
+        };
+        let images = runtime.block_on(NodeImages::listed(&gate)).unwrap_or_else(|error| {
+            screen.complain(&format!("the runtime's names of images are not known: {error}"));
+            NodeImages::default()
+        });
+        Ok(Self { runtime, gate, images })
+    }
+
+    fn note_labels(&self, items: &mut Items) {
+        self.runtime.block_on(self.images.note_labels(&self.gate, items));
+    }
 }
 
 impl<'i> Replayed<'i> {
@@ -189,12 +208,15 @@ impl<'i> Report<'i> {
             decided_otherwise: history.elsewise.values().sum(),
             decisions_left_out: items.left_out,
             unreadable_lines: history.unreadable,
+            older_files_left_out: history.files_left_out,
         }
     }
 
     fn exit(&self) -> Exit {
-        let is_whole =
-            self.untold.is_empty() && self.decisions_left_out == 0 && self.unreadable_lines == 0;
+        let is_whole = self.untold.is_empty()
+            && self.decisions_left_out == 0
+            && self.unreadable_lines == 0
+            && self.older_files_left_out == 0;
         match (self.differ.is_empty(), is_whole) {
             (false, _) => Exit::Refused,
             (true, false) => Exit::Unable,
@@ -221,5 +243,7 @@ impl<'i> Report<'i> {
         warn(self.decided_otherwise, "decisions rest on no policy");
         warn(self.decisions_left_out, "decisions are not judged: too many different images");
         warn(self.unreadable_lines, "lines of the log cannot be read");
+        let files = u64::try_from(self.older_files_left_out).unwrap_or(u64::MAX);
+        warn(files, "older files of the log are not read, since there are too many");
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Report<'i> {
     pub(super) changes: Vec<Change<'i>>,
     /// Lines of the log that could not be read.
     pub(super) unreadable_lines: u64,
+    /// Older files of the log that were not read, since there are too many.
+    pub(super) older_files_left_out: usize,
     /// Decisions that were not judged, since there were too many different ones.
     pub(super) decisions_left_out: u64,
     #[serde(skip)]
@@ -60,7 +62,7 @@ impl<'i> Report<'i> {
         });
         let refuses = compared.iter().any(|one| one.kind == Some(ChangeKind::WouldRefuse));
         let loses = compared.iter().any(Compared::is_lost);
-        let is_whole = runtime_error.is_none() && left_out == 0;
+        let is_whole = runtime_error.is_none() && left_out == 0 && history.files_left_out == 0;
         let exit = match (refuses, loses || !is_whole) {
             (true, _) => Exit::Refused,
             (false, true) => Exit::Unable,
@@ -76,6 +78,7 @@ impl<'i> Report<'i> {
             containers_unknown: counts.map_or(0, |node| node.unknown),
             changes,
             unreadable_lines: history.unreadable,
+            older_files_left_out: history.files_left_out,
             decisions_left_out: left_out,
             exit,
         }
@@ -131,6 +134,10 @@ impl<'i> Report<'i> {
         }
         if self.unreadable_lines > 0 {
             gaps.push(format!("{} lines of the log cannot be read", self.unreadable_lines));
+        }
+        if self.older_files_left_out > 0 {
+            let many = self.older_files_left_out;
+            gaps.push(format!("{many} older files of the log are not read: there are too many"));
         }
         for gap in gaps {
             screen.line(&screen.tone(Tone::Warn, &gap));

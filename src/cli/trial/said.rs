@@ -103,6 +103,12 @@ impl<'t> Trial<'t> {
             }
             policy::Verdict::Permit(permit) => Ok(permit),
             policy::Verdict::Denial(denial) => {
+                let labels = &pod.traits.image_labels;
+                if set.rests_on_image_labels(&denial) && !set.is_seen_of_image(labels) {
+                    let why = "a policy goes by labels of the image (imageLabels), which are not on \
+                               this node";
+                    return Err(TrialVerdict::untold("not-present", why.to_owned()));
+                }
                 let without = self.judge.judge_nothing(set, subject.clone(), pod);
                 let is_certain = matches!(without, policy::Verdict::Denial(denial)
                     if denial.class() == policy::Class::Refused);
