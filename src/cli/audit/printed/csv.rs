@@ -7,8 +7,12 @@ use super::cells::{signers, words_of};
 use crate::audit::read::Row;
 use crate::cli::terminal::screen::plain;
 
-/// With what a formula begins, in one spreadsheet or another.
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '|', '%'];
+/// With what a formula begins, in one spreadsheet or another; the last four are full-width.
+const FORMULA: [char; 10] =
+    ['=', '+', '-', '@', '|', '%', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+/// What may stand beside letters and digits in a cell without quotes: nothing that separates cells in
+/// a spreadsheet of any country.
+const UNQUOTED: [char; 6] = ['-', '_', '.', ':', '/', '@'];
 /// Between two names in one cell.
 const BETWEEN: &str = "; ";
 
@@ -103,7 +107,8 @@ fn cell(text: &str, out: &mut String) {
     let text = plain(text);
     // Blanks before it do not keep a spreadsheet from it.
     let is_formula = text.trim_start().starts_with(FORMULA);
-    if !is_formula && !text.contains([',', '"', ' ', '\'']) {
+    let is_quiet = |c: char| c.is_ascii_alphanumeric() || UNQUOTED.contains(&c);
+    if !is_formula && text.chars().all(is_quiet) {
         out.push_str(&text);
         return;
     }
@@ -129,12 +134,15 @@ mod tests {
     fn what_others_wrote_is_one_cell_and_no_formula() {
         assert_eq!(of("reg.test/a:1"), "reg.test/a:1");
         assert_eq!(of("a,\"b\""), "\"a,\"\"b\"\"\"");
-        assert_eq!(of("a\r\nb"), "a\\u{d}\\u{a}b");
-        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "|calc", "%0A", " =1", "\u{a0}=1"] {
+        assert_eq!(of("a\r\nb"), "\"a\\u{d}\\u{a}b\"");
+        assert_eq!(of("x;=1+1"), "\"x;=1+1\"", "a semicolon separates cells in some countries");
+        for formula in
+            ["=1+1", "+1", "-1", "@SUM(A1)", "|calc", "%0A", " =1", "\u{a0}=1", "\u{ff1d}1"]
+        {
             assert!(of(formula).starts_with("\"'"), "{formula}: {}", of(formula));
         }
         assert_eq!(of("=HYPERLINK(\"x\")"), "\"'=HYPERLINK(\"\"x\"\")\"");
-        assert_eq!(of("\t=1"), "\\u{9}=1", "an escape is no blank");
+        assert_eq!(of("\t=1"), "\"\\u{9}=1\"", "an escape is no blank");
     }
 
     #[test]
