@@ -315,7 +315,11 @@ fn is_harmless(c: char) -> bool {
     let steers = matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
-    !c.is_control() && !steers
+    // Letters and marks that nobody sees: two names that differ by one look the same.
+    let is_unseen = matches!(c,
+        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2800}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}');
+    !c.is_control() && !steers && !is_unseen
 }
 
 /// What was printed, for tests.
@@ -395,6 +399,11 @@ mod tests {
     #[test]
     fn attack_e3_what_is_shown_has_no_power_over_the_terminal() {
         assert_eq!(plain("a\x1b[2Jb\nc\u{202e}d\u{9b}"), "a\\u{1b}[2Jb\\u{a}c\\u{202e}d\\u{9b}");
+        assert_eq!(
+            plain("a\u{3164}b\u{2800}c\u{fe0f}"),
+            "a\\u{3164}b\\u{2800}c\\u{fe0f}",
+            "letters that nobody sees"
+        );
         assert_eq!(
             plain("a\u{ad}b\u{180e}c\u{e0041}\u{fff9}"),
             "a\\u{ad}b\\u{180e}c\\u{e0041}\\u{fff9}"
