@@ -31,6 +31,7 @@ mod access;
 mod acts;
 mod airgap;
 mod attacked;
+mod audit_crash;
 mod bypass;
 mod bypass_ways;
 mod canary;

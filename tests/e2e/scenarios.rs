@@ -6,12 +6,12 @@ use std::pin::Pin;
 
 use crate::stage::Outcome;
 use crate::{
-    access, airgap, attacked, bypass, canary, cases, channel, client, crash, creating, damage,
-    demo, deny, diffing, disk, doctor, drafting, drift, faults, fetching, floods, forms, freshness,
-    hanging, herd, image_labels, image_verifier, keyless, leaked, lying, matching, mirrored,
-    monitoring, moving, neighbours, nri, observe, offline, outage, power, pulling, requests,
-    restoring, rules, sandbox, secrets, service, starting, stopping, sweep, unit, unreachable,
-    upgrade, vanish, verifying, volumes, words,
+    access, airgap, attacked, audit_crash, bypass, canary, cases, channel, client, crash, creating,
+    damage, demo, deny, diffing, disk, doctor, drafting, drift, faults, fetching, floods, forms,
+    freshness, hanging, herd, image_labels, image_verifier, keyless, leaked, lying, matching,
+    mirrored, monitoring, moving, neighbours, nri, observe, offline, outage, power, pulling,
+    requests, restoring, rules, sandbox, secrets, service, starting, stopping, sweep, unit,
+    unreachable, upgrade, vanish, verifying, volumes, words,
 };
 
 /// A scenario under way.
@@ -466,6 +466,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "a log is changed in nineteen ways: verify names each, and two other programs agree",
         attacked::audit_attacked
     ),
+    scenario!(
+        "audit-crash",
+        "the gate is killed in a loop during 1,000 decisions: every answer is in the log, which is whole",
+        audit_crash::audit_crash
+    )
+    .long(),
     scenario!(
         "audit-full",
         "the disk under the audit log is full, and is not any more",
