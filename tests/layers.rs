@@ -253,6 +253,7 @@ const PARTS: &[(&str, &[Part])] = &[
             ("checkpoints", &["lines", "record"]),
             ("read", &[".", "record"]),
             ("check", &["checkpoints", "lines", "read", "record"]),
+            ("policies", &[".", "lines", "read"]),
         ],
     ),
     (

@@ -19,6 +19,7 @@ mod lines;
 mod log;
 mod options;
 mod outcomes;
+pub mod policies;
 mod queue;
 pub mod read;
 mod record;

@@ -183,6 +183,13 @@ pub enum Noted {
         /// Why.
         message: String,
     },
+    /// The texts of policies that came in force are not kept beside the log. They are in force.
+    PoliciesNotKept {
+        /// Why.
+        message: String,
+        /// The generation of these policies.
+        policy_generation: String,
+    },
     /// An operator had what is remembered forgotten.
     Flushed {
         /// Verdicts that were forgotten.

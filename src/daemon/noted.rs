@@ -3,6 +3,7 @@
 //! reload; and what a reload puts on record ([`denials_changed`], [`replaced_changed`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::audit;
+use crate::audit::policies::{GenerationTexts, PolicyText};
 use crate::fetched_list::{self, ListFolder, SignerCheck, bounded_words};
 use crate::loader::{
     self, FileRead, FolderRead, FolderState, KeptRead, ListSigners, Loaded, TrustOptions, Warning,
@@ -145,6 +147,26 @@ impl Noted {
         };
         let lists = self.lists.iter().filter_map(of_list);
         lists.chain(self.unused.iter().filter_map(of_file)).collect()
+    }
+
+    /// The texts of the set, which comes in force; they stay in memory no longer than until they are
+    /// kept.
+    pub(super) fn take_texts(&mut self, generation: &str) -> GenerationTexts {
+        let files = self.folders.iter_mut().flat_map(|folder| &mut folder.files);
+        let of_file = |file: &mut FileRead| PolicyText {
+            file: file.file.to_string_lossy().into_owned(),
+            digest: file.digest.clone(),
+            documents: file.documents.clone(),
+            text: mem::take(&mut file.text),
+        };
+        let of_list = |list: &KeptRead| {
+            let proof = list.kept.as_ref()?.as_ref().ok()?;
+            let (digest, text) = (proof.digest.to_string(), Arc::clone(&proof.file));
+            let (file, documents) = (list.source.clone(), vec![format!("DenyList {}", list.name)]);
+            Some(PolicyText { file, digest, documents, text })
+        };
+        let files = files.map(of_file).chain(self.lists.iter().filter_map(of_list)).collect();
+        GenerationTexts { policy_generation: generation.to_owned(), files }
     }
 
     /// Tells the journal; `now` says which ends are near.
@@ -376,6 +398,7 @@ mod tests {
             file: file.into(),
             digest: format!("sha256:{digest}"),
             documents: documents.iter().map(|name| (*name).to_owned()).collect(),
+            text: Arc::default(),
         };
         let with = |files: Vec<FileRead>| {
             let mut noted = noted(&[("/etc/p", true, 2, 0)]);

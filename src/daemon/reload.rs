@@ -258,7 +258,7 @@ impl Daemon {
     async fn put_in_force(
         &self,
         set: Arc<PolicySet>,
-        noted: Noted,
+        mut noted: Noted,
         options: Option<loader::Options>,
     ) -> (bool, Option<String>) {
         let (policy, trust) = (set.generation().to_owned(), set.trust_generation().to_owned());
@@ -274,6 +274,7 @@ impl Daemon {
         // Nobody else runs in between: what the memory says is in force is.
         self.lists.memory.note_loaded(&noted.lists);
         self.recorder.log().put_in_force(&policy, &trust);
+        self.texts.keep(noted.take_texts(&policy), self.recorder.log());
         self.sandbox_image.look_again();
         let notes = {
             let mut state = self.policy_state();
@@ -307,7 +308,8 @@ impl Daemon {
         let set = self.gate.policy();
         let generations = (set.generation(), set.trust_generation());
         let (notes, lists) = {
-            let state = self.policy_state();
+            let mut state = self.policy_state();
+            self.texts.keep(state.noted.take_texts(generations.0), self.recorder.log());
             (came_in_force(None, &state.noted, generations), state.noted.lists_not_in_force())
         };
         let behind = clock_behind(&self.gate, super::now());

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
@@ -51,6 +52,8 @@ pub struct FileRead {
     pub digest: String,
     /// Its documents, each by kind and name.
     pub documents: Vec<String>,
+    /// Its bytes; empty once somebody took them.
+    pub text: Arc<[u8]>,
 }
 
 impl PolicyFolders {

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::error::{FileFault, Problem, Warning};
@@ -155,17 +156,17 @@ fn add_all(
     for batch in paths.chunks(BATCH) {
         for (file, parsed) in batch.iter().zip(parsed((batch, owners), candidate)) {
             match parsed {
-                Ok(parsed) if parsed.length() > *left => {
+                Ok((parsed, _)) if parsed.length() > *left => {
                     let fault = FileFault::TooMuch { limit: TOTAL_MAX };
                     problems.push(Problem::File { file: file.clone(), fault });
                     *left = 0;
                     return (documents, files);
                 }
-                Ok(parsed) => {
+                Ok((parsed, text)) => {
                     *left -= parsed.length();
                     documents += parsed.counts();
                     let (digest, names) = (parsed.digest(), parsed.documents());
-                    files.push(FileRead { file: file.clone(), digest, documents: names });
+                    files.push(FileRead { file: file.clone(), digest, documents: names, text });
                     reader.add(parsed);
                 }
                 Err(fault) => problems.push(Problem::File { file: file.clone(), fault }),
@@ -180,11 +181,14 @@ pub(super) fn is_policy(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
 }
 
+/// A file that was parsed, and its bytes.
+type ReadFile = (ParsedFile, Arc<[u8]>);
+
 /// The policy files at these paths, in their order, read side by side.
 fn parsed(
     (paths, owners): (&[PathBuf], Owners),
     candidate: Option<&Candidate<'_>>,
-) -> Vec<Result<ParsedFile, FileFault>> {
+) -> Vec<Result<ReadFile, FileFault>> {
     let next = AtomicUsize::new(0);
     let read = || {
         let mut read = Vec::new();
@@ -196,9 +200,11 @@ fn parsed(
                 .filter(|candidate| path.file_name().is_some_and(|name| name == candidate.name))
                 .and_then(|candidate| candidate.bytes.clone());
             let file = written.map_or_else(|| files::read_of(path, FILE_MAX, owners), Ok);
-            let file =
-                file.map(|bytes| PolicyFile { name: path.to_string_lossy().into_owned(), bytes });
-            read.push((number, file.map(|file| file.parse())));
+            let file = file.map(|bytes| {
+                let file = PolicyFile { name: path.to_string_lossy().into_owned(), bytes };
+                (file.parse(), Arc::from(file.bytes))
+            });
+            read.push((number, file));
         }
         read
     };

@@ -141,6 +141,7 @@ async fn attack_e11_refusals_that_wait_for_a_disk_leave_room_for_admissions_and_
             | Noted::DenyListLowered { .. }
             | Noted::PoliciesInForce { .. }
             | Noted::PoliciesRefused { .. }
+            | Noted::PoliciesNotKept { .. }
             | Noted::Flushed { .. }
             | Noted::ClockBehind { .. }
             | Noted::Stopped { .. }

@@ -29,6 +29,7 @@ mod sealing;
 #[path = "../support/skipped.rs"]
 mod skipped;
 mod tampering;
+mod texts;
 #[path = "../policy/validator.rs"]
 mod validator;
 
