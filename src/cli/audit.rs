@@ -1,6 +1,7 @@
 //! `sealgate audit`: what people ask of the log.
 //!
-//! [`query`] prints every line that is wanted, [`tail`] the latest, [`show`] one decision whole.
+//! [`query`] prints every line that is wanted, [`tail`] the latest, [`show`] one decision whole, or the
+//! story of a container.
 //! They read the log alone, and take the same options for what is wanted.
 
 pub(super) mod export;
@@ -12,6 +13,7 @@ mod printed;
 pub(super) mod prove;
 mod query;
 mod show;
+mod story;
 mod tail;
 pub(super) mod verify;
 mod wanted;

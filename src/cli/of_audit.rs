@@ -40,8 +40,10 @@ pub(super) enum AuditCommand {
         sealgate audit replay --since yesterday\n  \
         sealgate audit replay 019aa3f5c6d1-00000007-5b1e22c4")]
     Replay(replay::Options),
-    /// One decision, whole.
-    #[command(after_help = "Examples:\n  sealgate audit show 019aa3f5c6d1-00000007-5b1e22c4")]
+    /// One decision, whole; or, by its id, the story of a container: image, who signed it, what was
+    /// looked at, under which policy in its text of then, and what happened when.
+    #[command(after_help = "Examples:\n  sealgate audit show 019aa3f5c6d1-00000007-5b1e22c4\n  \
+        sealgate audit show 3f2a9c41d07b")]
     Show(audit::Show),
     /// Whether the log is what was written: what was changed, cut, moved, doubled or is missing.
     ///

@@ -92,6 +92,7 @@ mod signers;
 mod stage;
 mod starting;
 mod stopping;
+mod story;
 mod suite;
 mod sweep;
 #[path = "../support/tiny.rs"]

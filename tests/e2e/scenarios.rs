@@ -10,7 +10,7 @@ use crate::{
     damage, demo, deny, diffing, disk, doctor, drafting, drift, faults, fetching, floods, forms,
     freshness, hanging, herd, image_labels, image_verifier, keyless, leaked, lying, matching,
     mirrored, monitoring, moving, neighbours, nri, observe, offline, outage, power, pulling,
-    requests, restoring, rules, sandbox, secrets, service, starting, stopping, sweep, unit,
+    requests, restoring, rules, sandbox, secrets, service, starting, stopping, story, sweep, unit,
     unreachable, upgrade, vanish, verifying, volumes, words,
 };
 
@@ -116,6 +116,12 @@ pub const SCENARIOS: &[Scenario] = &[
         fetching::deny_fetched
     )
     .long(),
+    scenario!(
+        "story-of-a-container",
+        "from the id of a container that is gone, one command tells who signed it, what was looked at, \
+         when it came and went, and the text of the policy of then",
+        story::story_of_a_container
+    ),
     scenario!(
         "emptied",
         "policies that vanish under the gate stay in force, until an operator says otherwise",

@@ -1,8 +1,10 @@
-//! `sealgate audit show`: one decision whole, with the lines that speak of it.
+//! `sealgate audit show`: one decision whole, with the lines that speak of it; or, by its id, the story
+//! of a container.
 
 use clap::Args;
 
 use super::log;
+use super::story;
 use super::whole;
 use crate::audit::DecisionId;
 use crate::audit::read::{self, Filter, Next, Row};
@@ -10,41 +12,71 @@ use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::screen::{Exit, Screen, escape_json, shown};
 use crate::config::Settings;
 
-/// Which decision to show.
+/// Digits of a container's id that are asked for at least: fewer are the beginning of many.
+const PREFIX_MIN: usize = 8;
+/// Digits of a whole id, as containerd makes it.
+const ID_MAX: usize = 64;
+
+/// What to show.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Show {
-    /// The decision's id, as `audit tail` and the journal print it.
-    #[arg(value_name = "ID", value_parser = id)]
-    id: DecisionId,
+    /// A decision's id, as `audit tail` and the journal print it, or the runtime's id of a container or
+    /// of a pod's sandbox: eight hexadecimal digits of it, or more.
+    #[arg(value_name = "ID", value_parser = shown_id)]
+    id: ShownId,
+}
+
+/// What an id is of.
+#[derive(Debug, Clone)]
+enum ShownId {
+    Decision(DecisionId),
+    Container(String),
+}
+
+fn shown_id(text: &str) -> Result<ShownId, String> {
+    if let Ok(id) = text.parse() {
+        return Ok(ShownId::Decision(id));
+    }
+    let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hex && (PREFIX_MIN..=ID_MAX).contains(&text.len()) {
+        return Ok(ShownId::Container(text.to_ascii_lowercase()));
+    }
+    id(text).map(ShownId::Decision).map_err(|error| {
+        format!("{error}, nor {PREFIX_MIN} to {ID_MAX} hexadecimal digits of a container's id")
+    })
 }
 
 pub(super) fn id(text: &str) -> Result<DecisionId, String> {
     text.parse().map_err(|error: crate::audit::StampError| error.to_string())
 }
 
-/// Prints one decision whole, with the lines that speak of it.
+/// Prints one decision whole, with the lines that speak of it, or the story of a container.
 pub(in crate::cli) fn show(options: &Show, settings: &Settings, screen: &mut Screen) -> Exit {
-    shown_of(options, settings, screen).unwrap_or_else(|error| error.say(screen))
+    let shown = match &options.id {
+        ShownId::Decision(id) => shown_of(*id, settings, screen),
+        ShownId::Container(id) => story::tell(id, settings, screen),
+    };
+    shown.unwrap_or_else(|error| error.say(screen))
 }
 
 fn shown_of(
-    options: &Show,
+    id: DecisionId,
     settings: &Settings,
     screen: &mut Screen,
 ) -> Result<Exit, CommandError> {
     let path = &settings.audit.path;
     let mut found = 0_u64;
-    let has_packed = read::about(path, options.id, &mut |text| {
+    let has_packed = read::about(path, id, &mut |text| {
         found += 1;
         print(text, screen);
     });
     if has_packed.map_err(|error| error.to_string())? && found == 0 {
-        found = in_packed_files(options.id, settings, screen)?;
+        found = in_packed_files(id, settings, screen)?;
     }
     if found > 0 {
         return Ok(Exit::Done);
     }
-    screen.complain(&format!("no decision {} in {} and its older files", options.id, shown(path)));
+    screen.complain(&format!("no decision {id} in {} and its older files", shown(path)));
     Ok(Exit::Refused)
 }
 
