@@ -20,7 +20,7 @@ pub(super) const RECORD_MAX: usize = 64 << 10;
 /// The longest string, as written, in bytes: the longest legal reference is below 600, a PEM
 /// certificate about 2 KiB.
 const STRING_MAX: usize = 4 << 10;
-/// The longest string of a record that would still be too long without its report: 14 strings of
+/// The longest string of a record that would still be too long without its report: 15 strings of
 /// this and the rest are below [`RECORD_MAX`].
 const STRING_SHORT: usize = 512;
 
@@ -301,6 +301,7 @@ mod tests {
         (record.container, record.container_id, record.digest, record.image_id) =
             (all(), all(), all(), all());
         (record.policy_generation, record.trust_generation) = (all(), all());
+        record.platform_manifest = all();
         (record.reference, record.reason.message) = (hostile.clone(), hostile.clone());
         (record.method, record.reason.code) =
             (Some(hostile.clone().into()), hostile.clone().into());

@@ -75,6 +75,10 @@ pub struct Record {
     /// The image's id: the digest of its config.
     #[serde(default)]
     pub image_id: Option<String>,
+    /// The manifest that this node runs: one under [`digest`](Self::digest), or that digest itself.
+    /// None where the gate had not read which, and in lines of before there was the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform_manifest: Option<String>,
     /// What was decided.
     pub verdict: Verdict,
     /// The verdict was not carried out: the gate was in observe mode, and forwarded a call that it
@@ -321,6 +325,7 @@ impl Record {
             image: None,
             digest: None,
             image_id: None,
+            platform_manifest: None,
             verdict,
             observed: false,
             reason,

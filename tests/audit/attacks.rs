@@ -57,6 +57,7 @@ async fn attack_e6_no_field_of_a_record_is_for_a_secret() {
         image: _,
         digest: _,
         image_id: _,
+        platform_manifest: _,
         verdict: _,
         observed: _,
         reason: Reason { code: _, message: _ },

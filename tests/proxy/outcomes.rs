@@ -34,9 +34,11 @@ async fn what_was_made_and_started_is_on_record_and_names_its_decision() {
         assert_eq!(outcome["container_id"], CONTAINER);
         assert_eq!(outcome["sandbox_id"], SANDBOX);
         assert_eq!((&outcome["digest"], &outcome["image_id"]), (&json!(digest), &json!(id)));
+        assert_eq!(outcome["platform_manifest"], json!(digest), "no index is over it");
         assert_eq!(outcome.get("reason"), None);
     }
     assert_eq!(decisions[0]["sandbox_id"], SANDBOX);
+    assert_eq!(decisions[0]["platform_manifest"], json!(digest));
     assert_eq!(outcomes[2]["repeats"], 2, "two more starts of one container are a count");
     assert_eq!(outcomes[2]["repeats_of"], outcomes[1]["id"]);
 }

@@ -54,6 +54,9 @@ pub struct CallOutcome {
     /// The image's id: the digest of its config.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_id: Option<String>,
+    /// The manifest that this node runs, as the decision has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform_manifest: Option<String>,
     /// Why: of what failed the runtime's code and words, of what the gate removed its reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
@@ -131,6 +134,7 @@ impl CallOutcome {
             reference: String::new(),
             digest: None,
             image_id: None,
+            platform_manifest: None,
             reason: None,
             repeats: 0,
             repeats_of: None,
@@ -149,6 +153,7 @@ impl CallOutcome {
             Some(&self.reference),
             self.digest.as_ref(),
             self.image_id.as_ref(),
+            self.platform_manifest.as_ref(),
             self.reason.as_ref().map(|reason| &reason.message),
         ];
         let texts: usize = texts.into_iter().flatten().map(String::len).sum();

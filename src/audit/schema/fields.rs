@@ -223,6 +223,12 @@ pub const FIELDS: &[LogField] = &[
         "The digest of the image's config.",
     ),
     field(
+        "platform_manifest",
+        (CALLED, Text, false),
+        ("sealgate.platform_manifest", "sealgate.platform_manifest"),
+        "The manifest that this node runs: one under the digest, or the digest itself.",
+    ),
+    field(
         "cached",
         (DECISION, Truth, true),
         ("sealgate.cached", "sealgate.cached"),

@@ -22,6 +22,7 @@ pub(super) fn print_whole(outcome: &CallOutcome, screen: &mut Screen) {
     field("and decisions", Some(&also));
     field("digest", outcome.digest.as_deref());
     field("image id", outcome.image_id.as_deref());
+    field("manifest", outcome.platform_manifest.as_deref());
     field("namespace", outcome.pod.namespace.as_deref());
     field("pod", outcome.pod.name.as_deref());
     field("pod uid", outcome.pod.uid.as_deref());

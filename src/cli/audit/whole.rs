@@ -89,6 +89,7 @@ fn print_record(record: &Record, row: &Row<'_>, screen: &mut Screen) {
     field("asked as", record.image.clone());
     field("digest", record.digest.clone());
     field("image id", record.image_id.clone());
+    field("manifest", record.platform_manifest.clone());
     field("namespace", record.pod.namespace.clone());
     field("pod", record.pod.name.clone());
     field("pod uid", record.pod.uid.clone());

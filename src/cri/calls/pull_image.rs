@@ -222,7 +222,7 @@ async fn prove_and_name(
     let gate = &calls.gate;
     let proof = gate.prove_pull(target, &response.image_ref, policy);
     let content = event.timings.time("prove", proof).await?;
-    event.image_id(content.id());
+    event.content(&content);
     event.timings.time("name", gate.name_pulled(target, &content)).await
 }
 

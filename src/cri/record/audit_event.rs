@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::verdict_counts::{admitted, rests_on_proof};
 use crate::audit::{self, Call, CallOutcome, DecisionId, Reason, Record, Verdict};
 use crate::clock::Clock;
+use crate::containerd::Content;
 use crate::cri::{CachedPermit, Ending, ForwardedPull, LocalPermit, PullPermit, Refusal, Timings};
 use crate::evidence::{EvidenceProvenance, EvidenceSource, Pod};
 use crate::image::Digest;
@@ -29,6 +30,8 @@ pub struct AuditEvent {
     pub(super) image: Option<String>,
     pub(super) digest: Option<Digest>,
     pub(super) image_id: Option<Digest>,
+    /// The manifest that this node runs.
+    pub(super) platform_manifest: Option<Digest>,
     pub(super) admissions: Vec<Arc<CachedPermit>>,
     /// Why it would have been refused, where the gate only observes.
     pub(super) observed: Option<Observed<Refusal>>,
@@ -79,6 +82,8 @@ impl AuditEvent {
     /// Notes what a pull was permitted on.
     pub fn admitted_pull(&mut self, permit: &PullPermit) {
         self.digest = Some(permit.admission().permit().pinned().clone());
+        // Of what is asked for by a digest it is known when it was pulled.
+        self.platform_manifest.clone_from(&permit.admission().permit().subject().child);
         self.admissions = vec![Arc::clone(permit.admission())];
         (self.cached, self.provenance) = (permit.is_cached(), permit.provenance());
     }
@@ -94,7 +99,7 @@ impl AuditEvent {
     /// Notes what the use of a local image was permitted on.
     pub fn admitted_local(&mut self, permit: &LocalPermit) {
         self.digest = Some(permit.content().target().clone());
-        self.image_id = Some(permit.content().id().clone());
+        self.content(permit.content());
         self.admissions = permit.admissions().to_vec();
         (self.cached, self.provenance) = (permit.is_cached(), permit.provenance());
     }
@@ -132,9 +137,10 @@ impl AuditEvent {
         &self.admissions
     }
 
-    /// Notes the image's id.
-    pub fn image_id(&mut self, id: &Digest) {
-        self.image_id = Some(id.clone());
+    /// Notes what was proven of the image: its id, and which manifest this node runs.
+    pub fn content(&mut self, content: &Content) {
+        self.image_id = Some(content.id().clone());
+        self.platform_manifest = Some(content.manifest().clone());
     }
 
     /// Notes the container's id.
@@ -166,6 +172,7 @@ impl AuditEvent {
             reference: self.reference.clone(),
             digest: digest.map(Digest::to_string),
             image_id: image_id.map(Digest::to_string),
+            platform_manifest: self.platform_manifest.as_ref().map(Digest::to_string),
             ..outcome
         }
     }
@@ -223,6 +230,7 @@ impl AuditEvent {
             self.digest.as_ref().or_else(|| self.timings.target()).map(Digest::to_string);
         record.image_id =
             self.image_id.as_ref().or_else(|| self.timings.image()).map(Digest::to_string);
+        record.platform_manifest = self.platform_manifest.as_ref().map(Digest::to_string);
         record.cached = self.cached;
         record.source = self.source();
         record.evidence_age_seconds = self.looked_at().map(|provenance| {

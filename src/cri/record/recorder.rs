@@ -224,6 +224,7 @@ impl Recorder {
             image: None,
             digest: None,
             image_id: None,
+            platform_manifest: None,
             admissions: Vec::new(),
             observed: None,
             observing: policy.observes(),
