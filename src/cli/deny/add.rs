@@ -1,28 +1,24 @@
 //! `sealgate deny add`.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use clap::{ArgGroup, Args};
 use jiff::Timestamp;
-use serde::Serialize;
 
-use super::entry::{self, What, WhatFault, time};
+use super::done::{Done, Ended, How};
+use super::entry::{self, What, time};
+use super::manifests::denied_on_node;
 use super::place::{self, CheckedFile, InForce, Place};
-use super::who_runs::{self, WhoRuns};
+use super::who_runs;
 use crate::cli::terminal::command_error::CommandError;
-use crate::cli::terminal::gate::print_in_force;
-use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
+use crate::cli::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
-use crate::containerd::Runtime;
 use crate::control::Reloaded;
 use crate::daemon;
-use crate::errno;
-use crate::image::{DOCUMENT_MAX, Digest, Document};
-use crate::policy::{Denied, DenyEntry, Documents, PolicyFile, PolicySet, with_deny_entry};
+use crate::policy::{DenyEntry, Documents, PolicyFile, PolicySet, with_deny_entry};
 
 /// The file that entries are added to.
-const FILE: &str = "deny.yaml";
+pub(super) const FILE: &str = "deny.yaml";
 
 /// What to strike off, and why.
 #[derive(Debug, Args)]
@@ -44,20 +40,6 @@ pub(in crate::cli) struct Options {
     force: bool,
 }
 
-/// What was done, for programs.
-#[derive(Serialize)]
-pub(super) struct Done<'d> {
-    pub(super) entry: &'d DenyEntry,
-    pub(super) file: String,
-    pub(super) written: bool,
-    /// None where nothing was written.
-    pub(super) in_force: Option<bool>,
-    pub(super) not_in_force: Option<String>,
-    pub(super) gate: Option<&'d Reloaded>,
-    #[serde(flatten)]
-    pub(super) who_runs: Option<WhoRuns>,
-}
-
 impl Options {
     /// What to strike off and why, from now on.
     pub(in crate::cli) fn now(what: What, reason: String, force: bool) -> Self {
@@ -65,68 +47,47 @@ impl Options {
     }
 }
 
-/// The set of the files as they are, and as they would be with an entry more. Nothing is written.
-///
-/// # Errors
-/// When the files are faulty, or cannot be held or read.
-pub(in crate::cli) fn prospect(
-    denied: Denied,
-    settings: &Settings,
-) -> Result<[Arc<PolicySet>; 2], CommandError> {
-    let date = time(&daemon::now().to_string())?;
-    let entry = DenyEntry { denied, reason: "as a question".to_owned(), date };
-    let place = Place::hold(settings)?.map_err(CommandError::faulty)?;
-    let before = Arc::clone(&place.before);
-    if said(&place, &entry, true).is_some() || said(&place, &entry, false).is_some() {
-        return Ok([Arc::clone(&before), before]);
-    }
-    let found = place.file(FILE)?;
-    let text = with_deny_entry(found.as_ref(), &entry, &taken(&place));
-    let text = text.map_err(|fault| CommandError::faulty(fault.to_string()))?;
-    let checked = place.check((FILE, found), Some(text), settings).map_err(CommandError::faulty)?;
-    Ok([before, checked.after])
-}
-
 /// The names that documents have.
-fn taken(place: &Place) -> BTreeSet<String> {
+pub(super) fn taken(place: &Place) -> BTreeSet<String> {
     let lists = place.before.denied().map(|(list, _, _)| list);
     place.before.policies().chain(lists).map(str::to_owned).collect()
 }
 
-/// Adds an entry.
-pub(in crate::cli) fn run(
+/// Adds an entry, and says what came of it.
+pub(super) fn run(
     options: &Options,
     settings: &Settings,
     screen: &mut Screen,
 ) -> Result<Exit, CommandError> {
+    add(options, settings, screen).map(|ended| ended.tell(screen))
+}
+
+/// Adds an entry; what was done is the caller's to say, and why nothing was is said.
+///
+/// # Errors
+/// When the options name no entry, or the files cannot be held or read.
+pub(in crate::cli) fn add(
+    options: &Options,
+    settings: &Settings,
+    screen: &mut Screen,
+) -> Result<Ended, CommandError> {
     let reason = entry::reason(&options.reason)?;
-    let mut denied = match options.what.denied() {
-        Ok(denied) => denied,
-        Err(WhatFault::Usage(why)) => return Err(CommandError::usage(why)),
-        Err(WhatFault::File(error)) => return Err(error),
-    };
-    if let Denied::Digest { digest, manifests } = &mut denied
-        && options.what.wants_manifests()
-    {
-        let under = manifests_under(digest, settings)?;
-        let new: Vec<Digest> = under.into_iter().filter(|one| !manifests.contains(one)).collect();
-        manifests.extend(new);
-    }
+    let denied = denied_on_node(&options.what, settings)?;
     let date = options.date.map_or_else(|| time(&daemon::now().to_string()), Ok)?;
     let entry = DenyEntry { denied, reason, date };
     if let Some(what) = strikes_off_all(&entry).filter(|_| !options.force) {
         screen.complain(&format!("{} {what}", plain(&entry.denied.to_string())));
         screen.complain("nothing was written; narrow it down, or add --force");
-        return Ok(Exit::Refused);
+        return Ok(Ended::with_nothing(Exit::Refused));
     }
     let place = match Place::hold(settings)? {
         Ok(place) => place,
-        Err(faults) => return Ok(refused(&faults, screen)),
+        Err(faults) => return Ok(Ended::with_nothing(refused(&faults, screen))),
     };
     if let Some((list, file, there)) = said(&place, &entry, true) {
         screen.complain(&said_in("denied already", (list, file, there)));
         let set = (&*place.before, options.dry_run);
-        return Ok(already((there, file), set, settings, screen));
+        return Ok(already((there, file), set, settings));
     }
     // That one can go without a word here: it is somebody else's.
     if let Some(elsewhere) = said(&place, &entry, false) {
@@ -139,22 +100,22 @@ pub(in crate::cli) fn run(
     let checked = text.and_then(|text| place.check((FILE, found), Some(text), settings));
     let checked = match checked {
         Ok(checked) => checked,
-        Err(faults) => return Ok(refused(&faults, screen)),
+        Err(faults) => return Ok(Ended::with_nothing(refused(&faults, screen))),
     };
     if let Some(why) = hindrance(&place.before, &checked.after, &entry) {
         screen.complain(&format!("{}: {why}", plain(&checked.path.display().to_string())));
         screen.complain("nothing was written");
-        return Ok(Exit::Refused);
+        return Ok(Ended::with_nothing(Exit::Refused));
     }
     Ok(finish((&entry, "denied:", options.dry_run), (&place, &checked), settings, screen))
 }
 
 /// An entry with its list and the file of that.
-type SaidIn<'s> = (&'s str, &'s str, &'s DenyEntry);
+pub(super) type SaidIn<'s> = (&'s str, &'s str, &'s DenyEntry);
 
 /// Where the same is denied: by the files that this command writes to, or by others, which are
 /// packaged, last until the next boot, or are fetched.
-fn said<'p>(place: &'p Place, entry: &DenyEntry, here: bool) -> Option<SaidIn<'p>> {
+pub(super) fn said<'p>(place: &'p Place, entry: &DenyEntry, here: bool) -> Option<SaidIn<'p>> {
     let mut all = place.before.denied();
     all.find(|(_, file, there)| there.denied == entry.denied && place.has(file) == here)
 }
@@ -170,31 +131,29 @@ fn already(
     (entry, file): (&DenyEntry, &str),
     (set, is_dry): (&PolicySet, bool),
     settings: &Settings,
-    screen: &mut Screen,
-) -> Exit {
-    let (gate, why) = match (!is_dry).then(|| place::take(set, settings)) {
+) -> Ended {
+    let (gate, why) = in_force((!is_dry).then(|| place::take(set, settings)));
+    let exit = if why.is_some() { Exit::Unable } else { Exit::Done };
+    let done = Done {
+        entry: entry.clone(),
+        file: file.to_owned(),
+        written: false,
+        in_force: (!is_dry).then_some(gate.is_some()),
+        not_in_force: why,
+        gate,
+        who_runs: None,
+        how: How::Already,
+    };
+    Ended { exit, done: Some(done) }
+}
+
+/// What the gate says of the files that it took, and why it is not known whether they are in force.
+fn in_force(taken: Option<InForce>) -> (Option<Box<Reloaded>>, Option<String>) {
+    match taken {
         Some(InForce::Yes(gate)) => (Some(gate), None),
         Some(InForce::NotKnown(why)) => (None, Some(why)),
         None => (None, None),
-    };
-    if let Some(why) = &why {
-        screen.complain(&format!("NOT KNOWN TO BE IN FORCE: {why}"));
     }
-    let exit = if why.is_some() { Exit::Unable } else { Exit::Done };
-    if screen.is_json() {
-        screen.json(&Done {
-            entry,
-            file: file.to_owned(),
-            written: false,
-            in_force: (!is_dry).then_some(gate.is_some()),
-            not_in_force: why,
-            gate: gate.as_deref(),
-            who_runs: None,
-        });
-    } else if let Some(gate) = &gate {
-        print_in_force(gate, screen);
-    }
-    exit
 }
 
 /// Why the set with an entry more is not what was asked for: a list of a later folder stands for the
@@ -236,78 +195,40 @@ pub(super) fn refused(faults: &str, screen: &mut Screen) -> Exit {
     Exit::Faulty
 }
 
-/// Puts it in place, has the gate take it, and says what that does.
+/// Puts it in place and has the gate take it.
 pub(super) fn finish(
-    (entry, verb, is_dry): (&DenyEntry, &str, bool),
+    (entry, verb, is_dry): (&DenyEntry, &'static str, bool),
     (place, checked): (&Place, &CheckedFile),
     settings: &Settings,
     screen: &mut Screen,
-) -> Exit {
+) -> Ended {
     let file = checked.path.display().to_string();
     if !is_dry && let Err(why) = place.put(checked) {
         screen.complain(&why);
-        return Exit::Unable;
+        return Ended::with_nothing(Exit::Unable);
     }
     // First of all: what follows takes its time.
-    let taken = (!is_dry).then(|| place::take(&checked.after, settings));
+    let (gate, why) = in_force((!is_dry).then(|| place::take(&checked.after, settings)));
     let who_runs =
         (verb == "denied:").then(|| who_runs::of(&place.before, &checked.after, settings, screen));
-    let (gate, why) = match &taken {
-        Some(InForce::Yes(gate)) => (Some(&**gate), None),
-        Some(InForce::NotKnown(why)) => (None, Some(why.clone())),
-        None => (None, None),
-    };
     let exit = if why.is_some() { Exit::Unable } else { Exit::Done };
-    if screen.is_json() {
-        let in_force = taken.is_some().then_some(gate.is_some());
-        screen.json(&Done {
-            entry,
-            file,
-            written: !is_dry,
-            in_force,
-            not_in_force: why,
-            gate,
-            who_runs,
-        });
-        return exit;
-    }
-    let tone = if is_dry { Tone::Warn } else { Tone::Good };
-    let verb = screen.tone(tone, if is_dry { "dry run:" } else { verb });
-    let (what, reason) = (plain(&entry.denied.to_string()), plain(&entry.reason));
-    screen.line(&format!("{verb} {what}, since {}: {reason}", entry.date));
-    let would = if is_dry { "would be written to" } else { "written to" };
-    screen.line(&format!("{would} {}", plain(&file)));
-    if let Some(gate) = gate {
-        print_in_force(gate, screen);
-    }
-    if let Some(who_runs) = &who_runs {
-        who_runs.print(screen);
-    }
-    if let Some(why) = why {
-        screen.complain(&format!("written, and NOT KNOWN TO BE IN FORCE: {why}"));
-    }
-    exit
-}
-
-/// The manifests that an index on this node lists.
-fn manifests_under(index: &Digest, settings: &Settings) -> Result<Vec<Digest>, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| errno::told(&error))?;
-    let read = runtime.block_on(async {
-        Runtime::new(settings.runtime.clone()).read_content(index, DOCUMENT_MAX).await
-    });
-    let bytes = read.map_err(|error| error.to_string())?.ok_or_else(|| {
-        format!("{index} is not on this node: name what is under it with --manifest")
-    })?;
-    match Document::parse(&bytes).map_err(|error| format!("{index}: {error}"))? {
-        Document::Index(index) => Ok(index.manifests.into_iter().map(|one| one.digest).collect()),
-        Document::Manifest(_) => Ok(Vec::new()),
-    }
+    let done = Done {
+        entry: entry.clone(),
+        file,
+        written: !is_dry,
+        in_force: (!is_dry).then_some(gate.is_some()),
+        not_in_force: why,
+        gate,
+        who_runs,
+        how: How::Written { verb, is_dry },
+    };
+    Ended { exit, done: Some(done) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Denied;
 
     fn strikes(options: &[&str]) -> Option<&'static str> {
         #[derive(clap::Parser)]

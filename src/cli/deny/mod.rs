@@ -5,16 +5,22 @@
 //! fetched now, and let go back.
 
 mod add;
+mod done;
 mod entry;
 mod fetched;
 mod list;
+mod manifests;
 mod place;
+mod prospect;
 mod remove;
 mod who_runs;
 
-pub(super) use add::{Options as AddOptions, prospect, run as add};
+pub(super) use add::{Options as AddOptions, add};
 use clap::Subcommand;
-pub(super) use entry::{What, WhatFault};
+pub(super) use done::Done;
+pub(super) use entry::What;
+pub(super) use manifests::denied_on_node;
+pub(super) use prospect::{AlreadyDenied, Prospect, prospect};
 
 use super::terminal::no_options::NoOptions;
 use super::terminal::screen::{Exit, Screen};

@@ -78,7 +78,8 @@ pub(super) fn run(
     }
     let still = still_denied(&checked.after, &entry.denied);
     let verb = if still.is_some() { "taken out:" } else { "not denied any more:" };
-    let exit = finish((entry, verb, options.dry_run), (&place, &checked), settings, screen);
+    let ended = finish((entry, verb, options.dry_run), (&place, &checked), settings, screen);
+    let exit = ended.tell(screen);
     if let Some((list, file)) = still {
         let (list, file) = (plain(list), plain(file));
         screen.complain(&format!("still denied: list {list} of {file} has it too"));

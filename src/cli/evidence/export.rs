@@ -1,6 +1,6 @@
 //! `sealgate evidence export`.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
@@ -13,20 +13,24 @@ use super::catalog::Catalog;
 use super::fetch;
 use super::finding::{self, KeptAbout, NodeRuntime, find, gathered};
 use super::offline::KeptJudge;
-use super::on_node::tell_broken;
+use super::on_node::{NodeContent, tell_broken};
 use super::wanted::Wanted;
 use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::screen::{Exit, Screen, plain, shown};
 use crate::config::Settings;
 use crate::errno;
-use crate::evidence::{Name, Origin, Pod, Subject};
+use crate::evidence::{Name, NoteValue, Notes, Origin, Pod, Subject};
 use crate::evidence_store::layout::{self, Exported};
 use crate::evidence_store::{Entry, Store};
-use crate::image::{Digest, Reference};
+use crate::image::{Digest, Document, Reference};
 use crate::loader;
 
 /// Room for what is written before it reaches the disk: the tar file is made of many small pieces.
 const BUFFER: usize = 256 << 10;
+
+/// What stands in a case in place of labels that are not known.
+const NO_LABELS: &str = "      # imageLabels is left out: this node does not have the image's config, or it \
+                         has labels that no case can have\n";
 
 /// What to export, and where to.
 #[derive(Debug, Args)]
@@ -187,6 +191,7 @@ fn case_of(
     let mut text = format!(
         "apiVersion: sealgate/v1\nkind: PolicyTest\nmetadata: {{name: {document}}}\nspec:\n  cases:\n"
     );
+    let mut node = NodeContent::of(settings).ok();
     for about in found {
         let own = about.entries.first().map(|entry| entry.place.repository.at(&about.target));
         let Some(image) = about.names.first().cloned().or(own) else { continue };
@@ -197,11 +202,15 @@ fn case_of(
             child: child.cloned(),
             origin: Origin::Registry,
         };
-        let pod = Pod { namespace: options.namespace.clone(), ..Pod::default() };
+        let mut pod = Pod { namespace: options.namespace.clone(), ..Pod::default() };
+        let children = catalog.children_of(&about.target);
+        let labels = labels_of(children.iter().chain([&about.target]), &mut node);
+        if let Some(labels) = &labels {
+            pod.traits.image_labels = Notes::all(labels.clone());
+        }
+        // Of the manifests under an index that one which is admitted, as in a decision.
         let told =
             |child: Option<&Digest>| judge.judge(&set, subject(child), &pod, &catalog).told();
-        // Of the manifests under an index that one which is admitted, as in a decision.
-        let children = catalog.children_of(&about.target);
         let admitted = children.iter().find(|child| told(Some(child)).0.is_admission());
         let child = admitted.or_else(|| children.first());
         let (verdict, code) = told(child);
@@ -218,8 +227,48 @@ fn case_of(
         .map(|(name, value)| value.map(|value| format!("      {name}: {}\n", quoted(value))));
         text.push_str(&format!("    - name: {}\n", quoted(&image)));
         text.extend(fields.into_iter().flatten());
+        text.push_str(&match labels {
+            Some(labels) => format!("      imageLabels: {}\n", serde_json::json!(labels)),
+            None => NO_LABELS.to_owned(),
+        });
     }
     Ok(text)
+}
+
+/// The labels of the image of the first of these manifests whose config the runtime has; none where
+/// it has none, or where a case cannot have them all. A runtime that does not answer is not asked
+/// again.
+fn labels_of<'d>(
+    manifests: impl Iterator<Item = &'d Digest>,
+    node: &mut Option<NodeContent>,
+) -> Option<BTreeMap<String, String>> {
+    for manifest in manifests {
+        let read = node.as_ref()?.document(manifest).and_then(|document| match document {
+            Some(Document::Manifest(manifest)) => {
+                node_labels(node.as_ref(), &manifest.config.digest)
+            }
+            Some(Document::Index(_)) | None => Ok(None),
+        });
+        match read {
+            Ok(Some(labels)) => return Some(labels).filter(are_whole),
+            Ok(None) => {}
+            Err(_) => *node = None,
+        }
+    }
+    None
+}
+
+fn node_labels(
+    node: Option<&NodeContent>,
+    config: &Digest,
+) -> Result<Option<BTreeMap<String, String>>, String> {
+    node.map_or(Ok(None), |node| node.labels(config))
+}
+
+/// Whether a case can have these labels: not too many, and none with too long a value.
+fn are_whole(labels: &BTreeMap<String, String>) -> bool {
+    let notes = Notes::all(labels.clone());
+    labels.iter().all(|(key, value)| notes.get(key) == NoteValue::Is(value))
 }
 
 /// A text as YAML has it in double quotes, which is as JSON has it.

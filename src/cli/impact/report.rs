@@ -4,34 +4,50 @@ use serde::Serialize;
 
 use super::affected::Affected;
 use super::standing::{Running, Standings, StoodImage, WithoutIt};
+use crate::cli::deny::{AlreadyDenied, Done};
 use crate::cli::terminal::field::{counted, field, some};
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 
 /// What was found.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct Report<'a> {
     what: String,
+    /// What was done with --deny; none without it, or where nothing could be.
+    deny: Option<&'a Done>,
+    /// Where it was denied before.
+    denied: Option<&'a AlreadyDenied>,
     decisions: u64,
     images: &'a [StoodImage<'a>],
+    /// Those of which it cannot be told whether they rest on it.
+    untold: &'a [StoodImage<'a>],
     running: usize,
     /// Decisions about images beyond those that are told apart.
     decisions_left_out: u64,
     unreadable_lines: u64,
     older_files_left_out: usize,
+    log_fault: Option<String>,
     runtime_fault: &'a Option<String>,
     evidence_fault: &'a Option<String>,
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(what: String, affected: &Affected, standings: &'a Standings<'a>) -> Self {
+    pub(super) fn new(
+        (what, deny, denied): (String, Option<&'a Done>, Option<&'a AlreadyDenied>),
+        affected: &Affected,
+        standings: &'a Standings<'a>,
+    ) -> Self {
         Self {
             what,
+            deny,
+            denied,
             decisions: affected.decisions(),
             images: &standings.images,
+            untold: &standings.untold,
             running: standings.running(),
             decisions_left_out: affected.left_out,
             unreadable_lines: affected.unreadable,
             older_files_left_out: affected.files_left_out,
+            log_fault: affected.log_fault.clone(),
             runtime_fault: &standings.runtime_fault,
             evidence_fault: &standings.evidence_fault,
         }
@@ -42,6 +58,8 @@ impl<'a> Report<'a> {
         let is_whole = self.unreadable_lines == 0
             && self.older_files_left_out == 0
             && self.decisions_left_out == 0
+            && self.untold.is_empty()
+            && self.log_fault.is_none()
             && self.runtime_fault.is_none()
             && (self.evidence_fault.is_none() || self.images.is_empty());
         match (is_whole, self.images.is_empty()) {
@@ -51,26 +69,45 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Whether a deny list names it by now.
+    fn is_denied(&self) -> bool {
+        self.denied.is_some() || self.deny.is_some()
+    }
+
     pub(super) fn print(&self, screen: &mut Screen) {
-        for stood in self.images {
-            print_image(stood, screen);
+        for stood in self.images.iter().chain(self.untold) {
+            print_image(stood, self.is_denied(), screen);
+        }
+        if let Some(AlreadyDenied { list, file, entry }) = self.denied {
+            let (list, file, reason) = (plain(list), plain(file), plain(&entry.reason));
+            let since = entry.date;
+            screen.line(&format!("denied in list {list} of {file}, since {since}: {reason}"));
         }
         let (decisions, images) =
             (counted(self.decisions, "decision"), counted(self.images.len(), "image"));
         let what = plain(&self.what);
-        if self.images.is_empty() {
+        if self.log_fault.is_some() {
+            screen.line(&format!("what rests on {what} cannot be told"));
+        } else if self.images.is_empty() && self.untold.is_empty() {
             screen.line(&format!("no admission on record rests on {what}"));
+        } else if self.images.is_empty() {
+            screen.line(&format!("no admission on record is known to rest on {what}"));
         } else {
             screen.line(&format!("on {what} rest {decisions} about {images}"));
             let of =
                 |standing| self.images.iter().filter(|stood| stood.without_it == standing).count();
-            screen.line(&format!(
-                "without it {} would be refused and {} still admitted; of {} the evidence here does \
-                 not say",
-                of(WithoutIt::Refused),
-                of(WithoutIt::Admitted),
-                of(WithoutIt::Untold)
-            ));
+            let (refused, admitted) = (of(WithoutIt::Refused), of(WithoutIt::Admitted));
+            let untold = of(WithoutIt::Untold);
+            screen.line(&match self.is_denied() {
+                true => format!(
+                    "since it is denied {refused} are refused and {admitted} still admitted; of \
+                     {untold} the evidence here does not say"
+                ),
+                false => format!(
+                    "without it {refused} would be refused and {admitted} still admitted; of \
+                     {untold} the evidence here does not say"
+                ),
+            });
         }
         if self.runtime_fault.is_none() && !self.images.is_empty() {
             let tone = if self.running > 0 { Tone::Bad } else { Tone::Good };
@@ -82,6 +119,12 @@ impl<'a> Report<'a> {
 
     fn tell_what_is_missing(&self, screen: &mut Screen) {
         let mut warn = |text: &str| screen.complain(text);
+        if !self.untold.is_empty() {
+            let all = self.untold.iter().map(|stood| stood.image.decisions);
+            let decisions = counted(all.fold(0, u64::saturating_add), "decision");
+            let images = counted(self.untold.len(), "image");
+            warn(&format!("could not be told: whether {decisions} about {images} rest on it"));
+        }
         if self.decisions_left_out > 0 {
             let decisions = counted(self.decisions_left_out, "decision");
             warn(&format!("{decisions} about further images are not listed"));
@@ -94,6 +137,9 @@ impl<'a> Report<'a> {
             let files = counted(self.older_files_left_out, "older file");
             warn(&format!("{files} of the log not read, since there are too many"));
         }
+        if let Some(why) = &self.log_fault {
+            warn(&format!("the log cannot be read: {why}"));
+        }
         if let Some(why) = self.runtime_fault {
             warn(&format!("what runs cannot be told: {why}"));
         }
@@ -103,9 +149,10 @@ impl<'a> Report<'a> {
     }
 }
 
-fn print_image(stood: &StoodImage<'_>, screen: &mut Screen) {
+fn print_image(stood: &StoodImage<'_>, is_denied: bool, screen: &mut Screen) {
     let image = stood.image;
     let (tone, word) = match stood.without_it {
+        WithoutIt::Refused if is_denied => (Tone::Bad, "refused, since it is denied"),
         WithoutIt::Refused => (Tone::Bad, "would be refused without it"),
         WithoutIt::Untold => (Tone::Warn, "not known whether it would be admitted without it"),
         WithoutIt::Admitted => (Tone::Good, "still admitted without it"),
@@ -114,6 +161,10 @@ fn print_image(stood: &StoodImage<'_>, screen: &mut Screen) {
     screen.line(&plain(name));
     screen.line(&format!("  {}", screen.tone(tone, word)));
     field("why", &stood.why, screen);
+    if let Some(why) = &image.untold {
+        let word = screen.tone(Tone::Warn, "could not be told whether it rests on it");
+        screen.line(&format!("  {word}: {}", plain(why)));
+    }
     field("digest", &image.digest, screen);
     if image.names.len() > 1 {
         field("names", &some(&image.names, image.more), screen);

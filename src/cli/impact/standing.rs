@@ -1,20 +1,15 @@
 //! [`Standings`]: what would become of each affected image without what it rests on, by the evidence
 //! that is kept; [`Running`]: the containers of it that run.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use serde::Serialize;
 
 use super::affected::AffectedImage;
+use super::judging::Judging;
+use crate::cli::deny::Prospect;
 use crate::cli::evidence::catalog::Catalog;
-use crate::cli::evidence::offline::{Judgement, KeptImage};
 use crate::cli::evidence::on_node::{existing, tokio_runtime};
 use crate::config::Settings;
 use crate::containerd::{NodeContainer, Runtime};
-use crate::evidence_store::Store;
-use crate::image::Digest;
-use crate::policy::PolicySet;
 
 /// What would become of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -51,6 +46,8 @@ pub(super) struct StoodImage<'a> {
 #[derive(Debug)]
 pub(super) struct Standings<'a> {
     pub(super) images: Vec<StoodImage<'a>>,
+    /// Those of which it cannot be told whether they rest on it.
+    pub(super) untold: Vec<StoodImage<'a>>,
     /// Why nothing is known of what runs.
     pub(super) runtime_fault: Option<String>,
     /// Why nothing could be judged.
@@ -58,10 +55,10 @@ pub(super) struct Standings<'a> {
 }
 
 impl<'a> Standings<'a> {
-    /// Judges each, under the set as it is and as it would be.
+    /// Judges each, under the set without the entry and with it.
     pub(super) fn of(
         images: Vec<&'a AffectedImage>,
-        sets: &[Arc<PolicySet>; 2],
+        prospect: &Prospect,
         settings: &Settings,
     ) -> Self {
         let (mut containers, runtime_fault) = match running(settings) {
@@ -70,7 +67,11 @@ impl<'a> Standings<'a> {
         };
         let opened = existing(&settings.evidence)
             .and_then(|store| store.ok_or_else(|| "there is no evidence on this node".to_owned()));
-        let judged = opened.and_then(|store| judged(&images, sets, &store, settings));
+        let judged = opened.and_then(|store| {
+            let catalog = Catalog::of(&store)?;
+            let judging = Judging::of((&store, &catalog), prospect, settings);
+            Ok(images.iter().map(|image| judging.standing(image)).collect::<Vec<_>>())
+        });
         let (judged, evidence_fault) = match judged {
             Ok(judged) => (judged, None),
             Err(why) => (Vec::new(), Some(why)),
@@ -83,8 +84,8 @@ impl<'a> Standings<'a> {
             let of_it: Vec<NodeContainer> = of_it;
             StoodImage { image, without_it, why, running: of_it.into_iter().map(told).collect() }
         });
-        let images = images.collect();
-        Self { images, runtime_fault, evidence_fault }
+        let (untold, images) = images.partition(|stood| stood.image.untold.is_some());
+        Self { images, untold, runtime_fault, evidence_fault }
     }
 
     /// How many containers of them run.
@@ -109,61 +110,4 @@ fn is_of(container: &NodeContainer, image: &AffectedImage) -> bool {
 fn told(container: NodeContainer) -> Running {
     let (namespace, pod) = container.pod.unzip();
     Running { id: container.id, container: container.name, namespace, pod }
-}
-
-fn judged(
-    images: &[&AffectedImage],
-    [before, after]: &[Arc<PolicySet>; 2],
-    store: &Store,
-    settings: &Settings,
-) -> Result<Vec<(WithoutIt, String)>, String> {
-    let catalog = Catalog::of(store)?;
-    let mut judgements: BTreeMap<Option<&String>, [Judgement<'_>; 2]> = BTreeMap::new();
-    let mut stood = Vec::new();
-    for image in images {
-        // Of a pull no namespace is known.
-        let nowhere = image.namespaces.is_empty().then_some(None);
-        let mut worst = (WithoutIt::Admitted, String::new());
-        for namespace in image.namespaces.iter().map(Some).chain(nowhere) {
-            let both = judgements.entry(namespace).or_insert_with(|| {
-                [before, after]
-                    .map(|set| Judgement::new(settings, Arc::clone(set), store, namespace.cloned()))
-            });
-            let one = standing(image, both, &catalog);
-            if one.0 < worst.0 {
-                worst = one;
-            }
-        }
-        stood.push(worst);
-    }
-    Ok(stood)
-}
-
-/// Under each name that it was asked for by: all of them must pass.
-fn standing(
-    image: &AffectedImage,
-    [before, after]: &[Judgement<'_>; 2],
-    catalog: &Catalog,
-) -> (WithoutIt, String) {
-    let Ok(digest) = Digest::parse(&image.digest) else {
-        return (WithoutIt::Untold, "the record has no digest of it".to_owned());
-    };
-    let mut worst = (WithoutIt::Admitted, String::new());
-    let names = image.names.iter().filter(|name| Digest::parse(name).is_err());
-    let mut is_named = false;
-    for name in names {
-        is_named = true;
-        let image = KeptImage::named(name, &digest, catalog);
-        let then = after.judge(&image, catalog);
-        if then.is_admitted() {
-            continue;
-        }
-        let is_refused = then.is_struck_off() || before.judge(&image, catalog).is_admitted();
-        let (_, _, why) = then.told();
-        let standing = if is_refused { WithoutIt::Refused } else { WithoutIt::Untold };
-        if standing < worst.0 {
-            worst = (standing, why);
-        }
-    }
-    if is_named { worst } else { (WithoutIt::Untold, "the records have no name of it".to_owned()) }
 }

@@ -1,12 +1,15 @@
 //! [`Strength`]: whether an admission on record rests on what is asked about; [`Strength::filter`]:
 //! which lines of the log may.
 
+use std::collections::BTreeSet;
+
 use regex::Regex;
 
+use super::carries::{Beside, Carries, Wanted};
 use crate::audit::Verdict;
-use crate::audit::read::{Filter, LogEntryRow, Row, SignerRow, Text};
+use crate::audit::read::{Filter, Row, Text};
 use crate::cli::terminal::command_error::CommandError;
-use crate::image::Reference;
+use crate::image::{Digest, Reference};
 use crate::policy::{Denied, IdentityText, ImageScope};
 
 /// On what an admission may rest.
@@ -17,10 +20,12 @@ pub(super) struct Strength {
 
 enum On {
     /// One of these digests.
-    Digests(Vec<String>),
+    Digests(BTreeSet<Digest>),
     Repository(ImageScope),
-    /// The fingerprint of a key or of a certificate.
-    Fingerprint(String),
+    /// The fingerprint of a key.
+    Key(String),
+    /// The fingerprint of a certificate.
+    Certificate(String),
     Identity {
         issuer: Option<Regex>,
         subject: Option<Regex>,
@@ -31,6 +36,9 @@ enum On {
     },
 }
 
+/// What stands in every line whose record leaves something out of its signers.
+const LEFT_OUT: [&str; 3] = ["\"policies\":{", "\"signers_omitted\":", "\"fates_omitted\":"];
+
 impl Strength {
     /// Of what an entry of a deny list would name.
     ///
@@ -40,11 +48,7 @@ impl Strength {
         let mut filter = Filter { kind: Some("decision".to_owned()), ..Filter::default() };
         let of = match denied {
             Denied::Digest { digest, manifests } => {
-                if manifests.is_empty() {
-                    filter.digest = digest.as_str().strip_prefix("sha256:").map(str::to_owned);
-                }
-                let all = std::iter::once(digest).chain(manifests);
-                On::Digests(all.map(ToString::to_string).collect())
+                On::Digests(std::iter::once(digest).chain(manifests).cloned().collect())
             }
             Denied::Repository { pattern } => {
                 let scope = ImageScope::new(std::slice::from_ref(pattern), &[]);
@@ -52,10 +56,8 @@ impl Strength {
                 filter.image = fixed_part(pattern);
                 On::Repository(scope)
             }
-            Denied::Key { fingerprint, .. } | Denied::Certificate { fingerprint } => {
-                filter.key = Some(fingerprint.to_string());
-                On::Fingerprint(fingerprint.to_string())
-            }
+            Denied::Key { fingerprint, .. } => On::Key(fingerprint.to_string()),
+            Denied::Certificate { fingerprint } => On::Certificate(fingerprint.to_string()),
             Denied::Identity { issuer, subject, .. } => {
                 On::Identity { issuer: expression(issuer)?, subject: expression(subject)? }
             }
@@ -69,47 +71,72 @@ impl Strength {
         &self.filter
     }
 
-    /// Whether this decision let an image run, and rests on it.
-    pub(super) fn carries(&self, row: &Row<'_>) -> bool {
-        let is_admission = row.known_verdict().is_some_and(Verdict::is_admission);
-        is_admission && !row.observed.is_true() && self.is_of(row)
+    /// The digests that are asked about; none where it is something else.
+    pub(super) fn digests(&self) -> Option<&BTreeSet<Digest>> {
+        match &self.of {
+            On::Digests(digests) => Some(digests),
+            On::Repository(_)
+            | On::Key(_)
+            | On::Certificate(_)
+            | On::Identity { .. }
+            | On::LogEntry { .. } => None,
+        }
     }
 
-    fn is_of(&self, row: &Row<'_>) -> bool {
-        let mut signers = row.policies.signers();
+    /// Whether a line need be read: no other rests on it, or leaves open whether it does.
+    pub(super) fn may_be(&self, line: &str) -> bool {
         match &self.of {
-            On::Digests(digests) => {
-                let named = [&row.digest, &row.image_id, &row.image, &row.reference];
-                digests
-                    .iter()
-                    .any(|digest| named.iter().any(|name| name.as_str().ends_with(digest)))
+            On::Key(fingerprint) | On::Certificate(fingerprint) => {
+                line.contains(fingerprint.as_str())
+                    || LEFT_OUT.iter().any(|field| line.contains(field))
             }
+            On::Digests(_) | On::Repository(_) | On::Identity { .. } | On::LogEntry { .. } => true,
+        }
+    }
+
+    /// Whether this decision let an image run, and rests on it. `line` is the text of the row.
+    pub(super) fn carries(&self, row: &Row<'_>, line: &str) -> Carries {
+        let is_admission = row.known_verdict().is_some_and(Verdict::is_admission);
+        if !is_admission || row.observed.is_true() {
+            return Carries::No;
+        }
+        let beside = Beside(line);
+        match &self.of {
+            On::Digests(digests) => of_digests(digests, row, &beside),
             On::Repository(scope) => {
                 let named = [&row.reference, &row.image].into_iter().filter_map(Text::some);
                 let mut named = named.filter_map(|name| Reference::parse(name).ok());
-                named.any(|name| scope.has(&[name.repository()], None))
+                let is_it = named.any(|name| scope.has(&[name.repository()], None));
+                if is_it { Carries::Yes } else { Carries::No }
             }
-            On::Fingerprint(fingerprint) => signers.any(|signer| {
-                let SignerRow { key, certificate, .. } = signer;
-                [key, &certificate.fingerprint].iter().any(|is| is.as_str() == fingerprint)
-            }),
-            On::Identity { issuer, subject } => signers.any(|signer| {
-                let certificate = &signer.certificate;
-                let fits = |wanted: &Option<Regex>, has: &Text<'_>| {
-                    wanted.as_ref().is_none_or(|wanted| wanted.is_match(has.as_str()))
+            On::Key(key) => beside.signed(&Wanted::Key(key)),
+            On::Certificate(fingerprint) => beside.signed(&Wanted::Certificate(fingerprint)),
+            On::Identity { issuer, subject } => {
+                let fits = |wanted: &Option<Regex>, has: &str| {
+                    wanted.as_ref().is_none_or(|wanted| wanted.is_match(has))
                 };
-                !certificate.fingerprint.is_empty()
-                    && fits(issuer, &certificate.issuer)
-                    && fits(subject, &certificate.subject)
-            }),
+                let is_holder = |name: &str, by: &str| fits(subject, name) && fits(issuer, by);
+                beside.signed(&Wanted::Holder(&is_holder))
+            }
             On::LogEntry { index, log } => {
-                let is_it = |entry: &LogEntryRow<'_>| {
-                    entry.index.some().is_some_and(|_| entry.index.number() == *index)
-                        && log.as_ref().is_none_or(|log| entry.log.as_str() == log)
-                };
-                signers.any(|signer| signer.entries.iter().any(is_it))
+                beside.signed(&Wanted::Entry { index: *index, log: log.as_deref() })
             }
         }
+    }
+}
+
+/// By what the image is called, and by the manifest that ran.
+fn of_digests(digests: &BTreeSet<Digest>, row: &Row<'_>, beside: &Beside<'_>) -> Carries {
+    let named = [&row.digest, &row.image_id, &row.image, &row.reference];
+    let is_named =
+        |digest: &Digest| named.iter().any(|name| name.as_str().ends_with(digest.as_str()));
+    if digests.iter().any(is_named) {
+        return Carries::Yes;
+    }
+    match beside.manifest() {
+        Some(ran) if digests.iter().any(|digest| digest.as_str() == ran) => Carries::Yes,
+        Some(ran) => Carries::OtherManifest(ran),
+        None => Carries::UntoldManifest,
     }
 }
 

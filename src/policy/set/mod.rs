@@ -12,6 +12,7 @@ pub(super) mod mode;
 pub(super) mod observe;
 mod query;
 mod signature_repositories;
+mod unknown;
 pub(super) mod unproven;
 
 use std::sync::Arc;

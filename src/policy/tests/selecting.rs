@@ -436,3 +436,31 @@ fn many_documents_that_select_are_told_apart() {
     assert_eq!(matching(&set, &pod(&[], "", ImageUse::Container)), [0; 0]);
     assert_eq!(matching(&set, &Pod::default()).len(), 1001);
 }
+
+/// A verdict on what is on record hinges on what a record does not have only where some document that
+/// is about the image, in its namespace, goes by it.
+#[test]
+fn a_verdict_hinges_on_what_is_not_known_where_a_document_goes_by_it() {
+    let exception = "apiVersion: sealgate/v1\nkind: Exception\nmetadata: {name: x}\nspec: {images: \
+                     [\"reg.test/excepted/**\"], kinds: [sandbox], expires: 2026-02-01T00:00:00Z, \
+                     owner: a, reason: b}\n";
+    let text = [
+        selecting("a", "podLabels: {tier: prod}, namespaces: [prod]", DIGEST),
+        selecting("b", "imageLabels: {tier: pci}, namespaces: [shop]", DIGEST),
+        exception.to_owned(),
+    ]
+    .join("---\n");
+    let set = set(&text, &[]);
+    let hinges = |name: &str, pod: &Pod| {
+        set.hinges_on_unknown(&subject(&format!("reg.test/{name}"), &digest("app")), pod)
+    };
+    let of = |namespace: &str| in_namespace(namespace);
+    assert!(hinges("prod/app", &of("prod")) && hinges("prod/app", &of("shop")));
+    assert!(!hinges("prod/app", &of("dev")), "no document is about that namespace");
+    assert!(hinges("excepted/app", &of("dev")), "an exception goes by the use");
+    let known = pod(&[], "", ImageUse::Container);
+    assert!(!hinges("prod/app", &known), "all of it is known");
+    let mut labels = of("shop");
+    labels.traits.image_labels = notes(&[("tier", "pci")]);
+    assert!(!hinges("prod/app", &labels));
+}
