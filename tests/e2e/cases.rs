@@ -56,6 +56,7 @@ pub async fn policy_test() -> Outcome {
     let recorded = fs::read_to_string(cases.join("case.yaml"))?;
     ensure!(recorded.contains("verdict: \"admitted\""), "{recorded}");
     ensure!(recorded.contains(&digest), "{recorded}");
+    ensure!(recorded.contains("imageLabels: {"), "the node has the config: {recorded}");
     ensure!(stage.sealgate(&recording)?.status.code() == Some(2), "a case was overwritten");
     fs::write(cases.join("refused.yaml"), refused(&digest))?;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::evidence_store::Options;
-use crate::policy::{Documents, PolicyFile, Unmatched};
+use crate::policy::{Documents, Material, PolicyFile, Unmatched};
 
 const IMAGE: &str = "reg.test/shop/app:1";
 
@@ -16,9 +16,7 @@ fn set(fields: &str, wanted: &Digest) -> Arc<PolicySet> {
     );
     let file = PolicyFile { name: "p.yaml".to_owned(), bytes: text.into_bytes() };
     let documents = Documents::parse(&[file]).unwrap();
-    Arc::new(
-        PolicySet::build(documents, std::collections::BTreeMap::new(), Unmatched::Deny).unwrap(),
-    )
+    Arc::new(PolicySet::build(documents, Material::default(), Unmatched::Deny).unwrap())
 }
 
 /// What becomes of the image under a policy with these fields that wanted it, and does not any more.
