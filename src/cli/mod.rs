@@ -175,7 +175,7 @@ enum Command {
     /// without it.
     ///
     /// Reads the log, the runtime's list and the evidence on this node, and asks no registry. With
-    /// --deny it is put on a deny list, as by sealgate deny add, with its exit codes. Otherwise exit
+    /// --deny it is put on a deny list first, as by sealgate deny add, with its exit codes. Otherwise exit
     /// code 0: nothing rests on it; 1: something does; 2: it cannot be told whole.
     #[command(
         override_usage = "sealgate impact <WHAT> [--deny --reason <TEXT>] [OPTIONS]\n\n  \

@@ -7,7 +7,10 @@ use super::affected::{AffectedImage, Under};
 use crate::cli::evidence::catalog::Catalog;
 use crate::cli::evidence::on_node::{NodeContent, existing};
 use crate::config::Settings;
-use crate::image::{Digest, Document};
+use crate::image::{Digest, Document, Index};
+
+/// Most indexes under one that are read: real ones have none.
+const INDEXES_MAX: usize = 128;
 
 /// What is known of the digests that are asked about.
 pub(super) struct NodeDocuments<'d> {
@@ -83,14 +86,40 @@ impl<'d> NodeDocuments<'d> {
         match document {
             Ok(Some(Document::Manifest(_))) => Ok(Seen::Lists(BTreeSet::new())),
             Ok(Some(Document::Index(index))) => {
-                let listed = index.manifests.into_iter().map(|one| one.digest);
-                let listed = listed.filter(|one| self.asked.contains(one));
-                Ok(Seen::Lists(listed.chain(kept).collect()))
+                let mut listed = self.listed(index)?;
+                listed.extend(kept);
+                Ok(Seen::Lists(listed))
             }
             Ok(None) if kept.is_empty() => Ok(Seen::NotHere),
             Err(why) if kept.is_empty() => Err(why),
             Ok(None) | Err(_) => Ok(Seen::Lists(kept)),
         }
+    }
+
+    /// Those that an index lists, itself or by the indexes under it.
+    fn listed(&self, index: Index) -> Result<BTreeSet<Digest>, String> {
+        let (mut listed, mut read) = (BTreeSet::new(), 0);
+        let mut indexes = vec![index];
+        while let Some(index) = indexes.pop() {
+            for one in index.manifests {
+                if self.asked.contains(&one.digest) {
+                    listed.insert(one.digest);
+                } else if is_index(&one.media_type) {
+                    read += 1;
+                    let under = match &self.node {
+                        Ok(node) if read <= INDEXES_MAX => node.document(&one.digest)?,
+                        Ok(_) => return Err(format!("more than {INDEXES_MAX} indexes are in it")),
+                        Err(why) => return Err(why.clone()),
+                    };
+                    match under {
+                        Some(Document::Index(index)) => indexes.push(index),
+                        Some(Document::Manifest(_)) => {}
+                        None => return Err("an index in it is not on this node".to_owned()),
+                    }
+                }
+            }
+        }
+        Ok(listed)
     }
 
     /// Those on which evidence is kept that was looked for because of this digest.
@@ -99,3 +128,11 @@ impl<'d> NodeDocuments<'d> {
         kept.into_iter().flatten().filter(|one| self.asked.contains(one)).collect()
     }
 }
+
+/// Whether a descriptor says that it is of an index, in OCI's words or in Docker's.
+fn is_index(media_type: &str) -> bool {
+    media_type.ends_with(".image.index.v1+json") || media_type.ends_with(".manifest.list.v2+json")
+}
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,8 @@ fn node() -> (tempfile::TempDir, Settings) {
     settings.policy.keys = dir.path().join("keys");
     settings.evidence.path = dir.path().join("evidence");
     settings.audit.path = dir.path().join("audit.jsonl");
+    settings.runtime.socket = dir.path().join("nobody.sock");
+    settings.control.socket = dir.path().join("no-gate.sock");
     (dir, settings)
 }
 
