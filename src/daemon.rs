@@ -114,11 +114,9 @@ struct Daemon {
     reads: FolderReads,
     /// Why the latest time on record is not kept; none when it is.
     floor_error: Mutex<Option<String>>,
-    /// Keeps the texts of what is in force beside the audit log.
     texts: Arc<kept_texts::KeptTexts>,
     tripwire: Arc<Tripwire>,
     sandbox_image: sandbox_seen::SandboxImage,
-    /// The gate's test of itself.
     canary: canary_memory::Canary,
     /// The deny lists that are fetched.
     lists: Lists,
@@ -378,12 +376,12 @@ fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, 
     let writing = noted::writing(&gate.policy(), CLOCK.unix());
     let log = audit::Log::open_sealed(settings.audit.clone(), CLOCK, Some(writing));
     let log = log.map_err(part("the audit log"))?;
-    let texts = kept_texts::KeptTexts::beside(&log, &settings.audit.path);
     let recorder = Recorder::new(log, settings.audit.on_failure, CLOCK).raising(gate.floor());
     let (gate, recorder) = (Arc::new(gate), Arc::new(recorder));
     let lists = Lists::new(settings.registry.clone(), CLOCK, &noted.lists);
     let watched = (settings.sweep.clone(), settings.drift.namespaces.clone());
     Ok(Daemon {
+        texts: kept_texts::KeptTexts::beside(recorder.log(), &settings.audit.path),
         sweeper: Arc::new(Sweeper::new(Arc::clone(&gate), Arc::clone(&recorder), watched)),
         gate,
         connections: Connections::new(settings.listen.connections, CLOCK),
@@ -395,7 +393,6 @@ fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, 
         reads: FolderReads::default(),
         policy: Mutex::new(PolicyState::new(noted, seen, now())),
         floor_error,
-        texts,
         tripwire: Arc::default(),
         sandbox_image: sandbox_seen::SandboxImage::default(),
         canary: canary_memory::Canary::new(socket),

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::fault::TextFault;
 use super::folder::{FILE_MAX, folder_of, read, read_list};
-use super::texts::{KeptFile, KeptGeneration, name_of_list, name_of_text};
+use super::texts::{KeptGeneration, KeptPolicyFile, name_of_list, name_of_text};
 
 /// A text as it is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub fn kept_of(log: &Path, generation: &str) -> Result<Option<KeptGeneration>, T
     }
 }
 
-impl KeptFile {
+impl KeptPolicyFile {
     /// Its text, if it is still what it was: at most 16 MiB.
     #[must_use]
     pub fn text(&self, log: &Path) -> KeptText {

@@ -20,4 +20,4 @@ pub use fault::TextFault;
 pub use folder::{FOLDER_MAX, folder_of};
 pub use keeper::PolicyKeeper;
 pub use kept::{KeptText, kept_of};
-pub use texts::{GenerationTexts, KeptFile, KeptGeneration, PolicyText};
+pub use texts::{GenerationTexts, KeptGeneration, KeptPolicyFile, PolicyText};

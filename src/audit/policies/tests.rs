@@ -1,3 +1,5 @@
+//! Texts beside a log: what is kept, what goes, and what others put there.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};

@@ -48,12 +48,12 @@ pub struct KeptGeneration {
     /// The generation of the policies.
     pub policy_generation: String,
     /// Its files.
-    pub files: Vec<KeptFile>,
+    pub files: Vec<KeptPolicyFile>,
 }
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptFile {
+pub struct KeptPolicyFile {
     /// Where it was read from.
     pub file: String,
     /// The SHA-256 of its bytes.
@@ -64,7 +64,7 @@ pub struct KeptFile {
 
 impl GenerationTexts {
     pub(super) fn list(&self) -> KeptGeneration {
-        let file = |text: &PolicyText| KeptFile {
+        let file = |text: &PolicyText| KeptPolicyFile {
             file: text.file.clone(),
             digest: text.digest.clone(),
             documents: text.documents.clone(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::audit::policies::{KeptFile, KeptGeneration, KeptText, kept_of};
+use crate::audit::policies::{KeptGeneration, KeptPolicyFile, KeptText, kept_of};
 use crate::cli::terminal::signer::{list, text};
 use crate::policy::PolicyFile;
 
@@ -82,12 +82,12 @@ fn named(decision: &Value) -> Vec<ThenDocument> {
 }
 
 /// The file that a document counts of: that of the last folder.
-fn file_of<'k>(kept: &'k KeptGeneration, document: &str) -> Option<&'k KeptFile> {
+fn file_of<'k>(kept: &'k KeptGeneration, document: &str) -> Option<&'k KeptPolicyFile> {
     kept.files.iter().rfind(|file| file.documents.iter().any(|name| name == document))
 }
 
 impl ThenDocument {
-    fn fill(&mut self, log: &Path, file: &KeptFile, note: Option<&Value>) {
+    fn fill(&mut self, log: &Path, file: &KeptPolicyFile, note: Option<&Value>) {
         self.file = Some(file.file.clone());
         self.digest = Some(file.digest.clone());
         self.named_in_log = note.and_then(|note| is_named(note, &file.digest));
