@@ -4,7 +4,7 @@ use sealgate::audit::{Entry, FileHead, HeadCause, Log, Options, Timestamp, Writi
 
 use crate::{admission, clock, folder, lines, options, records, small};
 
-fn writing(policies: &str) -> Writing {
+pub(crate) fn writing(policies: &str) -> Writing {
     Writing {
         node: "node-1\u{1b}[2J".to_owned(),
         boot_id: "8a1f3c".to_owned(),

@@ -12,6 +12,7 @@ use sealgate::audit::{
 };
 use sealgate::tlog::{TreeHash, proof};
 
+use crate::heads::writing;
 use crate::{admission, beside, clock, folder, records, refusal, small};
 
 /// A sealed log with small files and a checkpoint after each eight records.
@@ -134,6 +135,24 @@ async fn what_was_written_without_checkpoints_is_not_covered_and_no_fault() {
     let report = checked(&options);
     assert!(report.is_sound() && report.is_told(), "{report:#?}");
     assert_eq!((report.before, report.first), (20, Some(0)));
+}
+
+/// As a gate does it: the first line of a start is a head.
+#[tokio::test]
+async fn the_first_sealed_start_on_a_log_without_checkpoints_is_no_fault() {
+    let dir = folder();
+    let options = sealed(dir.path(), 8);
+    let log = Log::open_as(options.clone(), clock(), writing("one")).unwrap();
+    write(&log, 20).await;
+    log.close().await.unwrap();
+    for _start in 0..2 {
+        let log = Log::open_sealed(options.clone(), clock(), Some(writing("one"))).unwrap();
+        write(&log, 20).await;
+        log.close().await.unwrap();
+        let report = checked(&options);
+        assert!(report.is_sound() && report.is_told(), "{report:#?}");
+        assert_eq!((report.before, report.first), (21, Some(0)));
+    }
 }
 
 #[tokio::test]

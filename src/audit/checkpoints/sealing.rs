@@ -137,8 +137,9 @@ impl Sealing {
         self.sealed.as_ref().is_some_and(|(_, tree)| tree.uncovered() > 0)
     }
 
-    /// These lines with what belongs to them: a checkpoint before them where they begin a file, and
-    /// one behind them where there is a cause or enough has come. None when nothing is sealed.
+    /// These lines with what belongs to them: a checkpoint before them where they begin a file or are
+    /// the first that are sealed, and one behind them where there is a cause or enough has come. None
+    /// when nothing is sealed.
     pub(in crate::audit) fn compose(
         &self,
         lines: &[u8],
@@ -148,7 +149,9 @@ impl Sealing {
         let (signer, tree) = self.sealed.as_ref()?;
         let mut composed =
             Composed { bytes: Vec::with_capacity(lines.len()), tree: tree.clone(), made: None };
-        if begins_file {
+        // The tree begins with a checkpoint: of lines before it nothing can be told.
+        let opens = begins_file || tree.range.size() == 0;
+        if opens {
             let cause = cause.filter(|cause| *cause == CheckpointCause::Start);
             self.add(&mut composed, signer, cause.unwrap_or(CheckpointCause::File));
         }
@@ -156,7 +159,7 @@ impl Sealing {
         composed.bytes.extend(lines);
         let is_enough = composed.tree.uncovered() >= self.options.records;
         let cause = cause.or_else(|| is_enough.then_some(CheckpointCause::Records));
-        if let Some(cause) = cause.filter(|_| !begins_file || !lines.is_empty()) {
+        if let Some(cause) = cause.filter(|_| !opens || !lines.is_empty()) {
             self.add(&mut composed, signer, cause);
         }
         Some(composed)
