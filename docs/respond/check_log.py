@@ -34,16 +34,16 @@ def opened(note, vkey):
     key = base64.b64decode(key)
     text, _, lines = note.rpartition("\n\n")
     text = (text + "\n").encode()
-    for line in lines.splitlines():
+    for line in lines.rstrip("\n").split("\n"):
         signature = base64.b64decode(line.split(" ")[2])
         if line.split(" ")[1] == name and signature[:4] == sha(name.encode(), b"\n", key)[:4]:
             Ed25519PublicKey.from_public_bytes(key[1:]).verify(signature[4:], text)
-            return text.decode().splitlines()
+            return text.decode().split("\n")[:-1]
     raise InvalidSignature
 
 
 def check(vkey, files):
-    nodes, size, covered, wrong = None, 0, 0, 0
+    nodes, size, covered, wrong, before = None, 0, 0, 0, 0
     for file in files:
         for number, line in enumerate(open(file, "rb"), 1):
             line = line.rstrip(b"\n")
@@ -52,7 +52,7 @@ def check(vkey, files):
                     checkpoint = json.loads(line)
                     _, count, head = opened(checkpoint["note"], vkey)[:3]
                     claimed = [base64.b64decode(node) for node in checkpoint["range"]]
-                    if root(claimed) != base64.b64decode(head):
+                    if root(claimed) != base64.b64decode(head) or len(claimed) != bin(int(count)).count("1"):
                         raise ValueError
                     if nodes is not None and (size, root(nodes)) != (int(count), root(claimed)):
                         print(f"{file}:{number}: the log is not what this checkpoint says")
@@ -61,9 +61,12 @@ def check(vkey, files):
                 except (InvalidSignature, ValueError, KeyError, IndexError):
                     print(f"{file}:{number}: no checkpoint of this key")
                     wrong += 1
+            before += nodes is None
             if nodes is not None:
                 add(nodes, size, sha(b"\0", line))
                 size += 1
+    if before:
+        print(f"{before} lines stand before the first checkpoint: nothing is known of them")
     print(f"{covered} of {size} entries are covered, {wrong} faults")
     return 1 if wrong or nodes is None else 0
 
