@@ -5,32 +5,32 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::mem;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 pub(super) use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-use nix::libc;
+use nix::fcntl::Flock;
 
 use super::checkpoints::Sealing;
 use super::encode::RECORD_MAX;
 use super::error::{Action, AuditError};
+use super::lines::own::{open_plain, take_lock};
 use super::lines::start_of_last_line;
 pub(super) use super::lines::{beside, identity};
 use super::options::Options;
-use super::record::CheckpointCause;
+use super::record::{CheckpointCause, Noted};
 use super::state::State;
 use crate::clock::Clock;
 use crate::file_trust::{self, Above, OwnershipFault};
 
 /// Torn lines kept aside and read back at most, in bytes; one crash leaves one line.
 const TORN_MAX: u64 = 1 << 20;
-/// How long is waited between two tries to get the lock.
-const LOCK_STEP: Duration = Duration::from_millis(10);
+/// Torn lines that are noted each at most; one crash leaves one line. Of more a note tells the number.
+const FRAGMENTS_MAX: usize = 64;
 /// Tries: ten seconds. A process that was killed lets go when the kernel has taken down its memory,
 /// milliseconds later; one that still has the lock after this goes on writing.
 const LOCK_TRIES: u32 = 1000;
@@ -131,7 +131,7 @@ impl LogFile {
             return;
         };
         sealing.prepare(&[&self.path, &beside(&self.path, "1")]);
-        self.state.unsealed(sealing.fault());
+        self.state.unsealed(sealing.fault(), sealing.doubt());
     }
 
     /// When the next checkpoint is due.
@@ -139,9 +139,11 @@ impl LogFile {
         self.sealing.as_ref().and_then(Sealing::due)
     }
 
-    /// Adds a checkpoint, where there are any: at the start, and where something is not covered.
+    /// Adds a checkpoint, where there are any: the first of this process, the last, and where something
+    /// is not covered.
     pub(super) fn seal(&mut self, cause: CheckpointCause) -> Result<(), AuditError> {
-        let is_wanted = |sealing: &Sealing| cause == CheckpointCause::Start || sealing.is_behind();
+        let is_end = cause == CheckpointCause::Stop;
+        let is_wanted = |sealing: &Sealing| is_end || sealing.is_unopened() || sealing.is_behind();
         if !self.sealing.as_ref().is_some_and(is_wanted) {
             return Ok(());
         }
@@ -186,9 +188,11 @@ impl LogFile {
                 current.length += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                 self.state.flushes.fetch_add(1, Ordering::Relaxed);
                 let sealing = self.sealing.as_mut().zip(composed);
+                let is_sealed = sealing.is_some();
                 if let Some(head) = sealing.and_then(|(sealing, made)| sealing.commit(made)) {
                     self.state.sealed(&head, self.clock.steady());
                 }
+                self.sealing.iter_mut().filter(|_| !is_sealed).for_each(Sealing::wrote_unsealed);
                 Ok(())
             }
             Err((action, error)) => {
@@ -215,15 +219,21 @@ impl LogFile {
             .map_or(0, |space| space.blocks_available().saturating_mul(space.fragment_size()))
     }
 
-    /// Lines that were found torn and of which no note is written yet.
-    pub(super) fn torn(&self) -> &[Torn] {
-        &self.torn
+    /// What was found and is to be noted: lines that were torn, and what the seal says.
+    pub(super) fn tales(&self) -> Vec<Noted> {
+        let torn = self.torn.iter().map(|torn| Noted::Recovered {
+            fragment: String::from_utf8_lossy(&torn.bytes).into_owned(),
+            bytes: torn.length,
+        });
+        torn.chain(self.sealing.iter().flat_map(Sealing::notes)).collect()
     }
 
-    /// The torn lines stand in notes now.
-    pub(super) fn torn_are_noted(&mut self) {
-        self.torn.clear();
-        let _a_second_note_at_worst = fs::remove_file(beside(&self.path, "torn"));
+    /// That stands in notes now.
+    pub(super) fn tales_are_noted(&mut self) {
+        self.sealing.iter_mut().for_each(Sealing::noted);
+        if !mem::take(&mut self.torn).is_empty() {
+            let _a_second_note_at_worst = fs::remove_file(beside(&self.path, "torn"));
+        }
     }
 
     /// The current file: the one that is open, if its name still leads to it and nobody else
@@ -320,12 +330,19 @@ impl LogFile {
             .read_to_end(&mut bytes)
             .map_err(|error| AuditError::io(Action::Read, path, &error))?;
         let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        Ok(lines
-            .map(|line| Torn {
-                bytes: line.to_vec(),
-                length: u64::try_from(line.len()).unwrap_or(0),
-            })
-            .collect())
+        let torn = |line: &[u8]| Torn {
+            bytes: line.to_vec(),
+            length: u64::try_from(line.len()).unwrap_or(0),
+        };
+        let mut found: Vec<Torn> = lines.clone().take(FRAGMENTS_MAX).map(torn).collect();
+        let rest = lines.skip(FRAGMENTS_MAX);
+        let (count, length) =
+            rest.fold((0_u64, 0), |(count, all), line| (count + 1, all + torn(line).length));
+        if count > 0 {
+            let bytes = format!("{count} more fragments").into_bytes();
+            found.push(Torn { bytes, length });
+        }
+        Ok(found)
     }
 
     /// Renames the current file to `.1` and the older ones one further. The first gap ends the
@@ -346,7 +363,7 @@ impl LogFile {
         }
         self.current = None;
         if let (Some(()), Some(sealing)) = (goes, &mut self.sealing) {
-            sealing.remove(&name(end));
+            sealing.remove(&name(end), usize::try_from(end).unwrap_or(usize::MAX));
         }
         self.state.rotations.fetch_add(1, Ordering::Relaxed);
         sync_folder(&self.folder)
@@ -367,56 +384,6 @@ impl Current {
 fn write(file: &mut File, lines: &[u8]) -> Result<(), (Action, io::Error)> {
     file.write_all(lines).map_err(|error| (Action::Write, error))?;
     file.sync_data().map_err(|error| (Action::Sync, error))
-}
-
-/// Opens a file of ours for appending, or makes it. A symbolic link is not followed, another's file
-/// is not used.
-fn open_plain(path: &Path, mode: u32) -> Result<File, AuditError> {
-    let mut how = OpenOptions::new();
-    how.read(true)
-        .append(true)
-        .create(true)
-        .mode(mode)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    let file = how.open(path).map_err(|error| {
-        let another_kind = error.raw_os_error() == Some(libc::ELOOP)
-            || error.kind() == io::ErrorKind::IsADirectory;
-        if another_kind {
-            AuditError::NotAFile { path: path.into() }
-        } else {
-            AuditError::io(Action::Open, path, &error)
-        }
-    })?;
-    let metadata = file.metadata().map_err(|error| AuditError::io(Action::Open, path, &error))?;
-    file_trust::check_open(path, &metadata).map_err(AuditError::Unsafe)?;
-    Ok(file)
-}
-
-/// Locks a file of its own, since the log's changes with each rotation and the folder can be locked
-/// by whoever may read it. None on a full disk.
-fn take_lock(
-    path: &Path,
-    tries: u32,
-    awaits: &AtomicBool,
-) -> Result<Option<Flock<File>>, AuditError> {
-    let mut file = match open_plain(path, 0o600) {
-        Ok(file) => file,
-        Err(AuditError::Full { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    for _ in 0..tries {
-        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(Some(lock)),
-            Err((file, Errno::EWOULDBLOCK | Errno::EINTR)) => file,
-            Err((_, errno)) => return Err(AuditError::io(Action::Lock, path, &errno.into())),
-        };
-        if tries > 1 {
-            // Only now: a disk that does not answer hangs before.
-            awaits.store(true, Ordering::Release);
-            thread::sleep(LOCK_STEP);
-        }
-    }
-    Err(AuditError::InUse { path: path.into() })
 }
 
 /// Whoever can write the folder can take files out of it.

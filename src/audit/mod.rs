@@ -31,6 +31,7 @@ mod write_findings;
 mod writer;
 
 pub use checkpoints::key::{KeyFault, public, verifier};
+pub use checkpoints::remembered::remembered_head;
 pub use error::{Action, AuditError};
 pub use log::Log;
 pub use options::{OnFailure, Options};
@@ -38,8 +39,8 @@ pub use record::stamp::{DecisionId, StampError, Timestamp};
 pub use record::verdict::Verdict;
 pub use record::{
     Call, CallOutcome, Checkpoint, CheckpointCause, Entry, FileHead, Finding, FindingKind,
-    HeadCause, Note, Noted, OutcomeWord, Pod, Reason, Record, Recorded, SCHEMA, SCHEMA_OLDEST,
-    Tally, Writing,
+    FoundBehind, HeadCause, HeadNotKept, LogBegan, LogCut, Note, Noted, OutcomeWord, Pod, Reason,
+    Record, Recorded, SCHEMA, SCHEMA_OLDEST, SignedFacts, Tally, Writing,
 };
 pub use state::{Counters, Health, Seal};
 

@@ -14,6 +14,7 @@ mod head;
 mod outcome;
 mod parts;
 mod recorded;
+mod seal_notes;
 pub(super) mod stamp;
 mod tally;
 pub(super) mod verdict;
@@ -23,12 +24,13 @@ use std::collections::BTreeMap;
 
 pub use call::Call;
 pub(super) use checkpoint::SHORT_LEN;
-pub use checkpoint::{Checkpoint, CheckpointCause};
+pub use checkpoint::{Checkpoint, CheckpointCause, SignedFacts};
 pub use finding::{Finding, FindingKind};
 pub use head::{FileHead, HeadCause, Writing};
 pub use outcome::{CallOutcome, OutcomeWord};
 pub use parts::{Pod, Reason, SCHEMA, SCHEMA_OLDEST};
 pub use recorded::Recorded;
+pub use seal_notes::{FoundBehind, HeadNotKept, LogBegan, LogCut};
 use serde::{Deserialize, Serialize};
 pub use tally::Tally;
 
@@ -287,6 +289,14 @@ pub enum Noted {
         /// What the clock says.
         to: Timestamp,
     },
+    /// The log begins, although it was sealed before.
+    LogBegan(LogBegan),
+    /// Less of the log was found than had been signed.
+    LogCut(LogCut),
+    /// Lines were found behind the last checkpoint.
+    FoundBehind(FoundBehind),
+    /// The last checkpoint is not remembered beside the key.
+    HeadNotKept(HeadNotKept),
 }
 
 /// One line of the file.

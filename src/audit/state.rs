@@ -86,6 +86,9 @@ pub struct Seal {
     pub at: Option<Instant>,
     /// Why the log gets no checkpoints.
     pub fault: Option<String>,
+    /// What of the log was missing or added when the gate started, or why the next start could not
+    /// tell.
+    pub doubt: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -208,9 +211,10 @@ impl State {
         (seal.entries, seal.at) = (Some(head.size), Some(at));
     }
 
-    /// Why there are no checkpoints; none where there are.
-    pub(super) fn unsealed(&self, fault: Option<&str>) {
-        lock(&self.seal).fault = fault.map(str::to_owned);
+    /// Why there are no checkpoints, none where there are; and what is wrong with what they are about.
+    pub(super) fn unsealed(&self, fault: Option<&str>, doubt: Option<String>) {
+        let mut seal = lock(&self.seal);
+        (seal.fault, seal.doubt) = (fault.map(str::to_owned), doubt);
     }
 
     /// The last checkpoint.

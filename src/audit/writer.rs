@@ -217,7 +217,7 @@ impl Writer {
         let now = self.clock.steady();
         let pending = !self.counted.is_empty()
             || !lock(&self.state.lost).is_empty()
-            || !self.file.torn().is_empty();
+            || !self.file.tales().is_empty();
         let due = self.next_end().chain(pending.then_some(self.notes_due));
         let due = due.chain(self.file.checkpoint_due()).min();
         let patience =
@@ -372,7 +372,7 @@ impl Writer {
         }
         let outcome = self.add(&lines, standing.len() + noted);
         match &outcome {
-            Ok(()) if tells => self.file.torn_are_noted(),
+            Ok(()) if tells => self.file.tales_are_noted(),
             Ok(()) => {}
             Err(_) => {
                 lock(&self.state.lost).merge(lost);
@@ -390,13 +390,9 @@ impl Writer {
 
     /// What there is reason to note.
     fn tales(&self, lost: Tally, counted: Tally) -> Vec<Noted> {
-        let torn = self.file.torn().iter().map(|torn| Noted::Recovered {
-            fragment: String::from_utf8_lossy(&torn.bytes).into_owned(),
-            bytes: torn.length,
-        });
         let lost = (!lost.is_empty()).then_some(Noted::Lost(lost));
         let counted = (!counted.is_empty()).then_some(Noted::Counted(counted));
-        torn.chain(lost).chain(counted).collect()
+        self.file.tales().into_iter().chain(lost).chain(counted).collect()
     }
 
     /// Adds a line for each note; how many.

@@ -179,6 +179,10 @@ fn print_audit(audit: &AuditStatus, screen: &mut Screen) {
         let warn = screen.tone(Tone::Warn, "not sealed, changes would not be noticed:");
         screen.line(&format!("         {warn} {}", plain(fault)));
     }
+    if let Some(doubt) = &audit.seal_doubt {
+        let bad = screen.tone(Tone::Bad, "the seal:");
+        screen.line(&format!("         {bad} {}", plain(doubt)));
+    }
     if audit.waiting > 0 || audit.late > 0 {
         let warn = screen.tone(Tone::Warn, "warning:");
         let (late, waiting) = (audit.late, audit.waiting);

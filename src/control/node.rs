@@ -60,4 +60,8 @@ pub struct AuditStatus {
     /// Why the log gets no checkpoints.
     #[serde(default)]
     pub unsealed: Option<String>,
+    /// What of the log was missing or added when the gate started, or why the next start could not
+    /// tell.
+    #[serde(default)]
+    pub seal_doubt: Option<String>,
 }

@@ -120,7 +120,7 @@ impl Daemon {
     pub(super) fn audit_status(&self) -> AuditStatus {
         let (Health { healthy, error, exposed, waiting }, Counters { written, failed, late, .. }) =
             self.recorder.health();
-        let Seal { entries: sealed, at, fault: unsealed } = self.recorder.seal();
+        let Seal { entries: sealed, at, fault: unsealed, doubt: seal_doubt } = self.recorder.seal();
         let age = |at| CLOCK.steady().saturating_duration_since(at).as_secs();
         AuditStatus {
             healthy,
@@ -133,6 +133,7 @@ impl Daemon {
             sealed,
             seal_age_seconds: at.map(age),
             unsealed,
+            seal_doubt,
         }
     }
 

@@ -6,6 +6,10 @@ use std::str::FromStr;
 
 use super::hash::TreeHash;
 
+/// Entries that a log has at most: 2^48, a million in each second of nine years. A head that claims more
+/// is somebody's attempt to leave no room for what follows.
+pub const ENTRIES_MAX: u64 = 1 << 48;
+
 /// A log at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeHead {
@@ -22,7 +26,7 @@ pub struct TreeHead {
 pub enum HeadError {
     /// It does not have three lines, or one of them is empty.
     Lines,
-    /// The second line is not a number, as it would be written.
+    /// The second line is not a number, as it would be written, or above [`ENTRIES_MAX`].
     Size,
     /// The third line is no hash.
     Root,
@@ -45,12 +49,17 @@ impl FromStr for TreeHead {
         let mut line = || lines.next().filter(|line| !line.is_empty()).ok_or(HeadError::Lines);
         let (origin, size, root) = (line()?, line()?, line()?);
         let number: u64 = size.parse().map_err(|_| HeadError::Size)?;
-        if number.to_string() != size {
+        if number.to_string() != size || number > ENTRIES_MAX {
             return Err(HeadError::Size);
         }
         let root = root.parse().map_err(|_| HeadError::Root)?;
         Ok(Self { origin: origin.to_owned(), size: number, root })
     }
+}
+
+/// The lines of a checkpoint's text beyond the third: signed with the head, and the log's own affair.
+pub fn extensions(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().skip(3)
 }
 
 impl fmt::Display for HeadError {
@@ -77,6 +86,7 @@ mod tests {
         assert_eq!(head.to_string(), good);
         let extended = format!("{good}more\n").parse::<TreeHead>();
         assert_eq!(extended, Ok(head));
+        assert_eq!(extensions(&format!("{good}more\n")).collect::<Vec<_>>(), ["more"]);
         let cases = [
             ("", HeadError::Lines),
             ("\n7\nx\n", HeadError::Lines),
@@ -85,6 +95,7 @@ mod tests {
             ("a\n+7\nx\n", HeadError::Size),
             ("a\n-1\nx\n", HeadError::Size),
             ("a\n18446744073709551616\nx\n", HeadError::Size),
+            ("a\n18446744073709551615\nx\n", HeadError::Size),
             ("a\n7\nAAAA\n", HeadError::Root),
         ];
         for (text, error) in cases {

@@ -12,5 +12,5 @@ pub mod proof;
 mod range;
 
 pub use hash::{HASH_LEN, HashError, TreeHash};
-pub use head::{HeadError, TreeHead};
+pub use head::{ENTRIES_MAX, HeadError, TreeHead, extensions};
 pub use range::CompactRange;

@@ -32,9 +32,9 @@ impl CompactRange {
         &self.nodes
     }
 
-    /// Adds an entry.
-    pub fn push(&mut self, leaf: TreeHash) {
-        self.push_subtree(0, leaf);
+    /// Adds an entry; whether it fits: a tree has 2^64 - 1 at most.
+    pub fn push(&mut self, leaf: TreeHash) -> bool {
+        self.push_subtree(0, leaf)
     }
 
     /// Adds a perfect subtree of 2^`level` entries; whether it fits there: the size must be a

@@ -145,6 +145,10 @@ async fn attack_e11_refusals_that_wait_for_a_disk_leave_room_for_admissions_and_
             | Noted::Flushed { .. }
             | Noted::ClockBehind { .. }
             | Noted::Stopped { .. }
+            | Noted::LogBegan(_)
+            | Noted::LogCut(_)
+            | Noted::FoundBehind(_)
+            | Noted::HeadNotKept(_)
             | Noted::DocumentsReplaced { .. }) => {
                 panic!("{other:?}")
             }

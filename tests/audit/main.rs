@@ -32,6 +32,7 @@ mod tampering;
 mod texts;
 #[path = "../policy/validator.rs"]
 mod validator;
+mod while_down;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -227,7 +227,8 @@ async fn what_retention_removed_can_still_be_compared_and_no_more_than_that() {
     let report = checked(&options);
     assert!(report.is_sound(), "{report:#?}");
     assert!(report.first.unwrap() > head(&early).size, "the early records are gone");
-    let plan = CheckPlan { key: Some(key(&options)), against: Some(head(&early)), since: false };
+    let plan =
+        CheckPlan { key: Some(key(&options)), against: Some(head(&early)), ..CheckPlan::default() };
     assert_eq!(checked_with(&options, plan.clone()).against, Some(Against::Continues));
     let other = TreeHead { root: TreeHash::of_leaf(b"other"), ..head(&early) };
     let differs = checked_with(&options, CheckPlan { against: Some(other), ..plan.clone() });

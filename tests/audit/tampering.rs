@@ -98,17 +98,17 @@ async fn attack_e4_a_checkpoint_that_is_changed_or_another_nodes_proves_nothing(
     let report = after(&options, &path, |all| all[at] = resized(&all[at]));
     let changed = codes(&report);
     assert_eq!(changed, ["checkpoint-invalid", "changed"], "{report:#?}");
-    // Beside it: the next checkpoint is about this line.
+    // Beside it: it contradicts what is signed.
     let report = after(&options, &path, |all| {
         all[at] = all[at].replace("\"kept_from\":0", "\"kept_from\":9")
     });
-    assert_eq!(codes(&report), ["changed"]);
+    assert_eq!(codes(&report), ["checkpoint-invalid", "changed"]);
     let foreign = lines(&beside(&other.path, "2"))[at].clone();
     let report = after(&options, &path, |all| all[at].clone_from(&foreign));
     assert_eq!(codes(&report), ["foreign-checkpoint", "changed"], "{report:#?}");
     // An earlier one of its own again.
     let report = after(&options, &path, |all| all.insert(at + 1, all[0].clone()));
-    assert_eq!(codes(&report), ["added"]);
+    assert_eq!(codes(&report), ["doubled", "added"], "{report:#?}");
     // All of them gone.
     let report = after(&options, &path, |all| all.retain(|line| !line.contains("\"checkpoint\"")));
     assert!(codes(&report).contains(&"missing"), "{report:#?}");
@@ -211,7 +211,7 @@ async fn attack_e4_what_is_cut_behind_a_checkpoint_shows_against_a_later_one_alo
     let before = all[..last].iter().rposition(|line| line.contains("\"checkpoint\"")).unwrap();
     put(&options.path, &all[..=before]);
     assert!(checked(&options).is_sound());
-    let plan = CheckPlan { key: Some(key(&options)), against: Some(kept), since: false };
+    let plan = CheckPlan { key: Some(key(&options)), against: Some(kept), ..CheckPlan::default() };
     let report = checked_with(&options, plan);
     assert_eq!(report.against, Some(check::Against::CutOff));
     assert!(!report.is_sound());

@@ -19,6 +19,18 @@ pub enum LogFault {
     Doubled,
     /// A line stands elsewhere than where it was written.
     Reordered,
+    /// The key signed something else for as many entries: the log was written twice.
+    Forked,
+    /// Lines stand between the end that the gate wrote and its next start.
+    BehindStop {
+        /// How many.
+        lines: u64,
+    },
+    /// The log ends before what the gate remembers beside its key.
+    CutOff {
+        /// How many entries are missing.
+        entries: u64,
+    },
     /// Lines are not those that were written, and it cannot be told which.
     Unlike {
         /// How many lines are between the two checkpoints that hold.
@@ -100,6 +112,9 @@ impl LogFault {
             Self::Added => "added",
             Self::Doubled => "doubled",
             Self::Reordered => "reordered",
+            Self::Forked => "forked",
+            Self::BehindStop { .. } => "behind-stop",
+            Self::CutOff { .. } => "cut-off",
             Self::Unlike { .. } => "unlike",
             Self::CheckpointInvalid => "checkpoint-invalid",
             Self::ForeignCheckpoint { .. } => "foreign-checkpoint",
@@ -127,6 +142,15 @@ impl fmt::Display for LogFault {
             Self::Added => f.write_str("was added by somebody else"),
             Self::Doubled => f.write_str("stands there a second time"),
             Self::Reordered => f.write_str("was moved"),
+            Self::Forked => f.write_str("the key signed two different logs of this many entries"),
+            Self::BehindStop { lines } => write!(
+                f,
+                "{lines} lines before it were added after the gate had stopped, by somebody else or \
+                 by a gate without the key"
+            ),
+            Self::CutOff { entries } => {
+                write!(f, "ends {entries} entries before what the gate last signed")
+            }
             Self::Unlike { lines } => {
                 write!(
                     f,

@@ -7,6 +7,7 @@
 
 mod fault;
 mod files;
+mod front;
 mod prove;
 mod report;
 mod walk;

@@ -117,7 +117,7 @@ fn lines_of(
             if !line(index, text) {
                 return Ok(());
             }
-            next = Some(index + 1);
+            next = Some(index.checked_add(1).ok_or(ProveError::Broken)?);
         }
     }
     Ok(())
@@ -165,7 +165,7 @@ fn gather(
                     for (level, _, root) in kept.before().subtrees() {
                         gatherer.subtree(level, root);
                     }
-                    let count = range.size() - kept.first();
+                    let count = range.size().saturating_sub(kept.first());
                     for hash in kept.take(usize::try_from(count).unwrap_or(usize::MAX)) {
                         gatherer.leaf(hash?);
                     }

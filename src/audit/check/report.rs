@@ -22,6 +22,10 @@ pub struct LogReport {
     pub behind: u64,
     /// When the last checkpoint was made.
     pub last_time: Option<Timestamp>,
+    /// Whether that time is signed; otherwise only the next checkpoint is about it.
+    pub time_is_signed: bool,
+    /// Since when a record waits for a checkpoint that is overdue.
+    pub overdue: Option<Timestamp>,
     /// Checkpoints that hold.
     pub checkpoints: u64,
     /// The first entry whose line is there.
@@ -74,7 +78,8 @@ impl LogReport {
     /// Whether anything could be told.
     #[must_use]
     pub fn is_told(&self) -> bool {
-        self.checkpoints > 0 && self.newer == 0 && self.against != Some(Against::Unknown)
+        let is_compared = self.against != Some(Against::Unknown);
+        self.checkpoints > 0 && self.newer == 0 && self.overdue.is_none() && is_compared
     }
 
     pub(super) fn add(&mut self, found: Found) {

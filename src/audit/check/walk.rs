@@ -1,23 +1,27 @@
 //! [`check`]: one walk over the files of a log.
 
+use std::collections::HashMap;
 use std::io;
 
 use super::fault::{Found, LogFault, of_file};
 use super::files::{LogFiles, LogPart};
-
+use super::front::{GoneTree, is_newer, time_of};
 use super::report::{Against, LogReport};
 use super::window::{Odd, Short, compared};
-use crate::audit::checkpoints::gone::GoneHashes;
 use crate::audit::checkpoints::resume::parsed;
 use crate::audit::checkpoints::tree::CHECKPOINT_LINE;
 use crate::audit::lines::{LineRead, LogLines};
-use crate::audit::record::{Checkpoint, SCHEMA};
+use crate::audit::record::stamp::Timestamp;
+use crate::audit::record::{Checkpoint, CheckpointCause};
 use crate::tlog::note::{NoteError, NoteVerifier};
 use crate::tlog::{CompactRange, TreeHash, TreeHead};
 
 /// Lines that are remembered since the last checkpoint, to name what was changed: 16 bytes each. A
 /// checkpoint names 4096 at most.
 const WINDOW_MAX: usize = 1 << 16;
+/// Checkpoints whose roots are remembered, to tell one that stands there again from one that says
+/// something else: some five megabytes. Of those beyond it is said that they were moved.
+const ROOTS_MAX: usize = 1 << 16;
 /// Bytes after which progress is told.
 const PROGRESS_EVERY: u64 = 8 << 20;
 
@@ -30,6 +34,10 @@ pub struct CheckPlan {
     pub against: Option<TreeHead>,
     /// Leave out what a checkpoint shows that is not after that one.
     pub since: bool,
+    /// What the gate remembers beside its key: the log must reach as far.
+    pub remembered: Option<TreeHead>,
+    /// A record from before this time must be covered.
+    pub covered_before: Option<Timestamp>,
 }
 
 /// A line since the last checkpoint.
@@ -42,15 +50,15 @@ struct Seen {
 
 /// Where a line is.
 #[derive(Debug, Clone, Copy)]
-struct LineAt {
-    file: usize,
-    line: u64,
+pub(super) struct LineAt {
+    pub(super) file: usize,
+    pub(super) line: u64,
 }
 
-struct LogWalk<'w> {
+pub(super) struct LogWalk<'w> {
     plan: &'w CheckPlan,
-    files: &'w LogFiles,
-    report: LogReport,
+    pub(super) files: &'w LogFiles,
+    pub(super) report: LogReport,
     /// The tree over what was read; none before the first checkpoint.
     tree: Option<CompactRange>,
     window: Vec<Seen>,
@@ -60,8 +68,16 @@ struct LogWalk<'w> {
     held: u64,
     /// What the last checkpoint says of retention, and what the one before, which a checkpoint
     /// covers: the first entry that is left, and the first whose hash is kept.
-    says: Option<(u64, u64)>,
-    covered_says: Option<(u64, u64)>,
+    pub(super) says: Option<(u64, u64)>,
+    pub(super) covered_says: Option<(u64, u64)>,
+    /// Whether the last checkpoint is the one with which the gate ended the log, as it says signed.
+    is_ended: bool,
+    /// Whether what the gate remembers is about something else than the log has.
+    is_forked: bool,
+    /// The root of each checkpoint that holds, by its size.
+    roots: HashMap<u64, TreeHash>,
+    /// When the first record was written that no checkpoint covers.
+    waits_since: Option<Timestamp>,
 }
 
 /// Checks these files. `tell` hears how many bytes were read.
@@ -87,6 +103,10 @@ pub fn check(
         held: 0,
         says: None,
         covered_says: None,
+        is_ended: false,
+        is_forked: false,
+        roots: HashMap::new(),
+        waits_since: None,
     };
     for (one, with) in &files.exchanged {
         walk.report.add(of_file(LogFault::Exchanged { with: with.clone() }, one));
@@ -110,43 +130,12 @@ pub fn check(
     Ok(walk.report)
 }
 
-/// What the hashes of removed records lead to.
-struct GoneTree {
-    first: u64,
-    end: u64,
-    /// The root where the first file that is there begins, if they lead so far.
-    root: Option<TreeHash>,
-}
-
 impl LogWalk<'_> {
-    /// Goes through the hashes of what is gone.
-    fn gone(&mut self) -> io::Result<Option<GoneTree>> {
-        let Some(path) = &self.files.hashes else { return Ok(None) };
-        let hashes = match GoneHashes::open(path) {
-            Ok(hashes) => hashes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                self.report.add(of_file(LogFault::HashesChanged, path));
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
-        let begins = self.files.files.iter().find_map(|part| part.first).unwrap_or(u64::MAX);
-        let (first, end, mut tree) = (hashes.first(), hashes.end(), hashes.before().clone());
-        self.meet(&tree);
-        for hash in hashes {
-            if tree.size() >= begins {
-                break;
-            }
-            tree.push(hash?);
-            self.meet(&tree);
-        }
-        let root = (tree.size() == begins).then(|| tree.root());
-        Ok(Some(GoneTree { first, end, root }))
-    }
-
     /// Compares the tree with the checkpoint that was given, where it is as large.
-    fn meet(&mut self, tree: &CompactRange) {
+    pub(super) fn meet(&mut self, tree: &CompactRange) {
+        if let Some(head) = self.plan.remembered.as_ref().filter(|head| head.size == tree.size()) {
+            self.is_forked |= head.root != tree.root();
+        }
         let Some(head) = &self.plan.against else { return };
         if head.size == tree.size() && self.report.against != Some(Against::Differs) {
             let is_same = head.root == tree.root();
@@ -193,7 +182,7 @@ impl LogWalk<'_> {
         Ok(())
     }
 
-    fn find(&mut self, fault: LogFault, at: LineAt, entry: Option<u64>) {
+    pub(super) fn find(&mut self, fault: LogFault, at: LineAt, entry: Option<u64>) {
         let file = self.files.files.get(at.file).map(|part| part.path.clone()).unwrap_or_default();
         self.report.add(Found { fault, file, line: at.line, entry, shown_at: None });
     }
@@ -202,7 +191,10 @@ impl LogWalk<'_> {
         let hash = TreeHash::of_leaf(line);
         self.report.lines += 1;
         self.since.0 += 1;
-        self.since.1 += u64::from(!line.starts_with(CHECKPOINT_LINE));
+        if !line.starts_with(CHECKPOINT_LINE) {
+            self.waits_since = if self.since.1 == 0 { time_of(line) } else { self.waits_since };
+            self.since.1 += 1;
+        }
         if is_newer(line) {
             self.report.newer += 1;
             let path = self.files.files.get(at.file).map(|part| part.path.clone());
@@ -213,7 +205,9 @@ impl LogWalk<'_> {
             self.window.push(Seen { short: hash.short(), file: at.file, line: at.line });
         }
         if let Some(mut tree) = self.tree.take() {
-            tree.push(hash);
+            if !tree.push(hash) {
+                self.find(LogFault::CheckpointInvalid, at, None);
+            }
             self.meet(&tree);
             self.tree = Some(tree);
         }
@@ -255,9 +249,14 @@ impl LogWalk<'_> {
             }
             Some(Err(_)) | None => return self.find(LogFault::CheckpointInvalid, at, None),
         }
-        // One that was written before stands here again: a line like another.
+        // One that was written before stands here again, or the key signed something else.
         if self.report.checkpoints > 0 && head.size > 0 && head.size <= self.held && !continues {
-            return;
+            let fault = match self.roots.get(&head.size) {
+                Some(root) if *root == head.root => LogFault::Doubled,
+                Some(_) => LogFault::Forked,
+                None => LogFault::Reordered,
+            };
+            return self.find(fault, at, Some(head.size));
         }
         self.settle(checkpoint, (head, range), continues, at);
     }
@@ -272,9 +271,15 @@ impl LogWalk<'_> {
     ) {
         let found = self.report.found.len();
         let lines = self.since.0;
+        let facts = checkpoint.facts();
         if continues {
             self.report.covered += lines;
             self.covered_says = self.says;
+            // A gate that starts writes a checkpoint before anything else, and ends the log with one.
+            let starts = facts.is_some_and(|facts| facts.cause == CheckpointCause::Start);
+            if let (true, true, more @ 1..) = (self.is_ended, starts, lines.saturating_sub(1)) {
+                self.find(LogFault::BehindStop { lines: more }, at, Some(self.held + 1));
+            }
         } else if self.tree.is_none() {
             self.begin(checkpoint, &head, at);
         } else if head.size == 0 {
@@ -290,7 +295,15 @@ impl LogWalk<'_> {
         self.window.clear();
         self.since = (0, 0);
         self.held = head.size;
+        self.is_ended = facts.is_some_and(|facts| facts.cause == CheckpointCause::Stop);
         self.says = Some((checkpoint.kept_from, checkpoint.hashes_from));
+        if facts.is_some() {
+            self.covered_says = self.says;
+        }
+        if self.roots.len() < ROOTS_MAX {
+            self.roots.insert(head.size, head.root);
+        }
+        self.report.time_is_signed = facts.is_some();
         self.report.checkpoints += 1;
         self.report.last = Some(head);
         self.report.note = Some(checkpoint.note.clone());
@@ -368,10 +381,15 @@ impl LogWalk<'_> {
         self.report.behind = self.since.1;
         if self.tree.is_none() {
             (self.report.before, self.report.behind) = (self.report.lines, 0);
-            if let (Some(_), Some(part)) = (&gone, self.files.files.last()) {
+            let is_known = gone.is_some() || self.plan.remembered.is_some();
+            if let (true, Some(part)) = (is_known, self.files.files.last()) {
                 self.report.add(of_file(LogFault::NoCheckpoint, &part.path));
             }
         }
+        self.ends_where_it_did();
+        let waits = self.waits_since.filter(|_| self.report.behind > 0);
+        self.report.overdue =
+            waits.filter(|since| self.plan.covered_before.is_some_and(|before| *since < before));
         if self.files.is_whole {
             self.front(gone);
         }
@@ -385,63 +403,17 @@ impl LogWalk<'_> {
             self.report.found.retain(is_new);
         }
     }
-
-    /// Whether the log begins where retention left it.
-    fn front(&mut self, gone: Option<GoneTree>) {
-        let files = self.files;
-        let (Some(begins), Some(part)) = (self.report.first, files.files.first()) else { return };
-        let hashes = files.hashes.clone().unwrap_or_default();
-        let (kept, hashed) = self.covered_says.or(self.says).unwrap_or_default();
-        let (said, _) = self.says.unwrap_or_default();
-        if begins > kept {
-            if begins <= said {
-                self.report.unsettled = begins - kept;
-            } else {
-                let count = begins - kept.max(said);
-                let at = LineAt { file: 0, line: 1 };
-                self.find(LogFault::Missing { count }, at, Some(kept.max(said)));
-            }
-        }
-        match gone {
-            Some(GoneTree { root: Some(root), .. }) => {
-                let is_same = self.head_root(part) == Some(root);
-                if !is_same {
-                    self.report.add(of_file(LogFault::HashesChanged, &hashes));
-                }
-            }
-            // They end before what is there: retention was cut off, or somebody removed more.
-            Some(GoneTree { end, .. }) if end < begins && end < kept => {
-                self.report.add(of_file(LogFault::HashesMissing, &hashes));
-            }
-            Some(GoneTree { first, .. }) if first > hashed && kept > 0 => {
-                self.report.add(of_file(LogFault::HashesMissing, &hashes));
-            }
-            None if hashed < kept && kept <= begins => {
-                self.report.add(of_file(LogFault::HashesMissing, &hashes));
-            }
-            Some(_) | None => {}
+    /// Whether the log reaches as far as what the gate remembers, and is about the same.
+    fn ends_where_it_did(&mut self) {
+        let (Some(head), Some(part)) = (&self.plan.remembered, self.files.files.last()) else {
+            return;
+        };
+        let Some(size) = self.tree.as_ref().map(CompactRange::size) else { return };
+        if size < head.size {
+            let fault = LogFault::CutOff { entries: head.size - size };
+            self.report.add(of_file(fault, &part.path));
+        } else if self.is_forked {
+            self.report.add(of_file(LogFault::Forked, &part.path));
         }
     }
-
-    /// The root where this file begins.
-    fn head_root(&self, part: &LogPart) -> Option<TreeHash> {
-        let mut lines = LogLines::open(&part.path).ok()?;
-        let Some((LineRead::Line(line), _)) = lines.step().ok()? else { return None };
-        parsed(line)?.claimed().map(|(head, _)| head.root)
-    }
-}
-
-/// Whether a line has a newer schema than this program knows.
-fn is_newer(line: &[u8]) -> bool {
-    schema_of(line).is_some_and(|schema| schema > u64::from(SCHEMA))
-}
-
-/// The schema of a line, from its beginning: the log writes it second.
-fn schema_of(line: &[u8]) -> Option<u64> {
-    let head = line.get(..line.len().min(64))?;
-    let key = b"\"schema\":";
-    let at = head.windows(key.len()).position(|part| part == key)?;
-    let digits = head.get(at + key.len()..)?;
-    let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
-    std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
 }

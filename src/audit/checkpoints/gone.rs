@@ -9,13 +9,12 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Wri
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use nix::libc;
 use serde::{Deserialize, Serialize};
 
-use super::super::lines::beside;
+use super::super::lines::{beside, open_part};
 use super::resume::parsed;
 use super::tree::CHECKPOINT_LINE;
-use crate::tlog::{CompactRange, HASH_LEN, TreeHash};
+use crate::tlog::{CompactRange, ENTRIES_MAX, HASH_LEN, TreeHash};
 
 /// Hashes kept of entries whose lines are gone: 32 MiB. As many again as the lines of twenty files
 /// of the default size; of what is older, half at a time, only the root is kept.
@@ -63,15 +62,14 @@ impl GoneHashes {
     /// # Errors
     /// When there is none, it cannot be read, or is no file of hashes (`InvalidData`).
     pub(in crate::audit) fn open(path: &Path) -> io::Result<Self> {
-        let mut how = OpenOptions::new();
-        how.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-        let file = how.open(path)?;
+        let file = open_part(path)?;
         let length = file.metadata()?.len();
         let mut file = BufReader::with_capacity(64 << 10, file);
         let mut line = Vec::new();
         (&mut file).take(HEAD_MAX).read_until(b'\n', &mut line)?;
         let head: HashesHead = serde_json::from_slice(&line)?;
         let before = CompactRange::from_parts(head.first, head.range);
+        let before = before.filter(|before| before.size() <= ENTRIES_MAX);
         let before = before.ok_or(io::ErrorKind::InvalidData)?;
         let bytes = u64::try_from(line.len()).unwrap_or(0);
         let count = length.saturating_sub(bytes) / u64::try_from(HASH_LEN).unwrap_or(1);
@@ -90,7 +88,7 @@ impl GoneHashes {
 
     /// Which entry comes after the last.
     pub(in crate::audit) const fn end(&self) -> u64 {
-        self.first + self.count
+        self.first.saturating_add(self.count)
     }
 }
 
@@ -122,8 +120,8 @@ pub(super) fn fold(gone: &Path, hashes: &Path) -> io::Result<Option<u64>> {
         return Ok(Some(first));
     };
     let width = u64::try_from(HASH_LEN).unwrap_or(1);
-    let after = first + u64::try_from(leaves.len()).unwrap_or(0) / width;
-    if after - kept.first() <= HASHES_MAX {
+    let after = first.saturating_add(u64::try_from(leaves.len()).unwrap_or(0) / width);
+    if after.saturating_sub(kept.first()) <= HASHES_MAX {
         let mut file = OpenOptions::new().write(true).open(hashes)?;
         let at = kept.head + (first - kept.first()) * width;
         file.set_len(at)?;
@@ -137,11 +135,17 @@ pub(super) fn fold(gone: &Path, hashes: &Path) -> io::Result<Option<u64>> {
     let mut rest = Vec::new();
     for entry in kept.first()..first {
         let hash = kept.next().ok_or(io::ErrorKind::UnexpectedEof)??;
-        if entry < begin { before.push(hash) } else { rest.extend(hash.as_bytes()) }
+        if entry >= begin {
+            rest.extend(hash.as_bytes());
+        } else if !before.push(hash) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
     }
     let (older, newer) = leaves.split_at(leaf_offset(begin.saturating_sub(first), leaves.len()));
     let (older, _none) = older.as_chunks::<HASH_LEN>();
-    older.iter().for_each(|hash| before.push(TreeHash::new(*hash)));
+    if !older.iter().all(|hash| before.push(TreeHash::new(*hash))) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
     rest.extend(newer);
     write_new(hashes, before.size(), &before, &rest)?;
     Ok(Some(before.size()))
@@ -153,9 +157,7 @@ fn leaf_offset(entries: u64, most: usize) -> usize {
 
 /// From which entry on a file has lines, the tree before it, and the hashes of the lines.
 fn leaves_of(path: &Path) -> io::Result<Option<(u64, CompactRange, Vec<u8>)>> {
-    let mut how = OpenOptions::new();
-    how.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    let mut file = BufReader::with_capacity(256 << 10, how.open(path)?);
+    let mut file = BufReader::with_capacity(256 << 10, open_part(path)?);
     let (mut found, mut is_first, mut line) = (None, true, Vec::new());
     while (&mut file).take(LINE_MAX).read_until(b'\n', &mut line)? > 0 {
         if line.last() == Some(&b'\n') {

@@ -4,14 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use std::{fmt, fs, io, thread};
+use std::{fmt, fs, thread};
 
 use super::gone;
 use super::key::{self, KeyFault};
+use super::remembered::{self, HeadKeeper, Remembered, head_of};
 use super::resume::{self, Resumed};
 use super::tree::LogTree;
 use crate::audit::record::stamp::Ids;
-use crate::audit::record::{Checkpoint, CheckpointCause, Entry, SCHEMA};
+use crate::audit::record::{
+    Checkpoint, CheckpointCause, Entry, FoundBehind, HeadNotKept, LogBegan, LogCut, Noted, SCHEMA,
+    SignedFacts,
+};
 use crate::clock::Clock;
 use crate::tlog::TreeHead;
 use crate::tlog::note::NoteSigner;
@@ -49,6 +53,19 @@ pub(in crate::audit) struct Sealing {
     hashes_from: Arc<AtomicU64>,
     /// Whether hashes are being kept by a thread of their own.
     folding: Arc<AtomicBool>,
+    head: HeadKeeper,
+    /// The first entry of each file, the oldest first, as far as they are known.
+    files: Vec<u64>,
+    /// Whether this process wrote a checkpoint: its first line that is sealed has one before it.
+    opened: bool,
+    /// Whether it wrote lines before it could seal them.
+    wrote_unsealed: bool,
+    /// What is to be noted.
+    notes: Vec<Noted>,
+    /// What the start found missing, in words.
+    cut: Option<String>,
+    /// Whether a note tells that the head is not kept.
+    is_fault_noted: bool,
 }
 
 /// Lines as they are written, and what holds once the disk has them.
@@ -57,7 +74,9 @@ pub(in crate::audit) struct Composed {
     /// The lines with their checkpoints.
     pub(in crate::audit) bytes: Vec<u8>,
     tree: LogTree,
-    made: Option<(TreeHead, CheckpointCause)>,
+    made: Option<(TreeHead, Checkpoint)>,
+    /// The entry that a file begins with.
+    begins: Option<u64>,
 }
 
 impl Sealing {
@@ -68,7 +87,28 @@ impl Sealing {
     ) -> Self {
         let (hashes_from, folding) = (Arc::default(), Arc::default());
         let (sealed, due, told, fault, next_try) = (None, None, None, None, None);
-        Self { options, clock, ids, sealed, due, told, fault, next_try, hashes_from, folding }
+        let (files, notes, cut) = (Vec::new(), Vec::new(), None);
+        let (opened, wrote_unsealed, is_fault_noted) = (false, false, false);
+        let head = HeadKeeper::new(head_of(&options.key));
+        Self {
+            options,
+            clock,
+            ids,
+            sealed,
+            due,
+            told,
+            fault,
+            next_try,
+            hashes_from,
+            folding,
+            head,
+            files,
+            opened,
+            wrote_unsealed,
+            notes,
+            cut,
+            is_fault_noted,
+        }
     }
 
     /// Whether lines get checkpoints.
@@ -84,31 +124,96 @@ impl Sealing {
             return;
         }
         self.next_try = Some(now + TRY_EVERY);
+        let is_new_key = fs::symlink_metadata(&self.options.key).is_err();
         let signer = match key::signer(&self.options.key) {
             Ok(signer) => signer,
             Err(fault) => return self.complain(&fault),
         };
-        match resume::resume(newest_first, signer.verifier()) {
-            Ok(Resumed { tree, hashes_from, other_key, found }) => {
-                let (name, entries) = (signer.verifier().to_string(), tree.range.size());
-                if let Some(other) = other_key {
-                    tracing::warn!(
-                        key = name,
-                        entries,
-                        "the audit log goes on under a new key; its last checkpoint is by {other:?}"
-                    );
-                } else {
-                    tracing::info!(key = name, entries, is_new = !found, "the audit log is sealed");
-                }
-                self.hashes_from.store(hashes_from, Ordering::Release);
+        let known = self.remembered();
+        match resume::resume(
+            newest_first,
+            signer.verifier(),
+            known.as_ref().ok().and_then(Option::as_ref),
+        ) {
+            Ok(found) => {
+                let files = known.as_ref().ok().and_then(Option::as_ref);
+                let files = files.map(|head| head.files.as_slice());
+                self.files = resume::beginnings(&self.options.log, signer.verifier(), files);
+                self.hashes_from.store(found.hashes_from, Ordering::Release);
                 self.fault = None;
-                self.sealed = Some((signer, tree));
+                self.told_of(&signer, &found, is_new_key, known.map(|known| known.is_some()));
+                self.sealed = Some((signer, found.tree));
                 self.fold();
             }
             Err(error) => {
                 let path = newest_first.first().map(|path| path.to_path_buf()).unwrap_or_default();
                 self.complain(&KeyFault::Io { path, kind: error.kind() });
             }
+        }
+    }
+
+    /// What is remembered of this log; why nothing is, where that cannot be told.
+    fn remembered(&self) -> Result<Option<Remembered>, String> {
+        let path = self.head.path();
+        match remembered::read(path) {
+            Ok(Some(head)) if head.log != self.options.log => {
+                Err(format!("{} is of another log, {}", path.display(), head.log.display()))
+            }
+            read => read.map_err(|error| remembered::told(path, &error)),
+        }
+    }
+
+    /// Says what a start found, in the journal and in the log.
+    fn told_of(
+        &mut self,
+        signer: &NoteSigner,
+        found: &Resumed,
+        is_new_key: bool,
+        known: Result<bool, String>,
+    ) {
+        let (name, entries) = (signer.verifier().to_string(), found.tree.range.size());
+        if let Some(other) = &found.other_key {
+            tracing::warn!(
+                key = name,
+                entries,
+                "the audit log goes on under a new key; its last checkpoint is by {other:?}"
+            );
+        } else {
+            tracing::info!(key = name, entries, is_new = !found.found, "the audit log is sealed");
+        }
+        let why = match known {
+            Ok(true) => None,
+            Ok(false) => {
+                found.found.then(|| format!("{} is not there", self.head.path().display()))
+            }
+            Err(why) => Some(why),
+        };
+        if let Some(message) = why {
+            tracing::warn!("the audit log cannot be compared with what was last signed: {message}");
+            self.notes.push(Noted::HeadNotKept(HeadNotKept { message }));
+        }
+        if !found.found && !is_new_key {
+            let reason = "there is a key and no checkpoint of it".to_owned();
+            tracing::warn!("the audit log begins anew: {reason}");
+            self.notes.push(Noted::LogBegan(LogBegan { reason }));
+        }
+        if let Some((from, to)) = found.cut {
+            let why =
+                format!("of {to} entries that were signed, those from {from} on are not there");
+            tracing::error!("THE AUDIT LOG WAS CUT WHILE THE GATE WAS DOWN: {why}");
+            self.notes.push(Noted::LogCut(LogCut { from, to }));
+            self.cut = Some(why);
+        }
+        if found.behind > 0 && !self.wrote_unsealed {
+            let (lines, first_id, stopped) = (found.behind, found.first_behind, found.stopped);
+            if stopped {
+                let why = format!("{lines} lines stand behind the last one that the gate wrote");
+                tracing::error!("THE AUDIT LOG WAS WRITTEN WHILE THE GATE WAS DOWN: {why}");
+                self.cut = Some(why);
+            } else {
+                tracing::info!(lines, "the audit log has lines that no checkpoint covered");
+            }
+            self.notes.push(Noted::FoundBehind(FoundBehind { lines, first_id, stopped }));
         }
     }
 
@@ -127,6 +232,35 @@ impl Sealing {
         self.fault.as_deref()
     }
 
+    /// What is wrong with what is sealed, in words: what a start missed, or that a start could not.
+    pub(in crate::audit) fn doubt(&self) -> Option<String> {
+        let kept = || self.head.fault().map(|why| format!("cannot be remembered: {why}"));
+        self.cut.clone().or_else(kept)
+    }
+
+    /// What is to be noted, until [`noted`](Self::noted).
+    pub(in crate::audit) fn notes(&self) -> Vec<Noted> {
+        let fault = self.head.fault().filter(|_| !self.is_fault_noted);
+        let fault = fault.map(|message| Noted::HeadNotKept(HeadNotKept { message }));
+        self.notes.iter().cloned().chain(fault).collect()
+    }
+
+    /// The notes are in the log.
+    pub(in crate::audit) fn noted(&mut self) {
+        self.notes.clear();
+        self.is_fault_noted = self.head.fault().is_some();
+    }
+
+    /// Lines were written that are not sealed.
+    pub(in crate::audit) const fn wrote_unsealed(&mut self) {
+        self.wrote_unsealed = true;
+    }
+
+    /// Whether there is no checkpoint of this process yet.
+    pub(in crate::audit) const fn is_unopened(&self) -> bool {
+        !self.opened
+    }
+
     /// When the next checkpoint is due.
     pub(in crate::audit) const fn due(&self) -> Option<Instant> {
         self.due
@@ -138,7 +272,7 @@ impl Sealing {
     }
 
     /// These lines with what belongs to them: a checkpoint before them where they begin a file or are
-    /// the first that are sealed, and one behind them where there is a cause or enough has come. None
+    /// the first of this process, and one behind them where there is a cause or enough has come. None
     /// when nothing is sealed.
     pub(in crate::audit) fn compose(
         &self,
@@ -147,13 +281,23 @@ impl Sealing {
         cause: Option<CheckpointCause>,
     ) -> Option<Composed> {
         let (signer, tree) = self.sealed.as_ref()?;
-        let mut composed =
-            Composed { bytes: Vec::with_capacity(lines.len()), tree: tree.clone(), made: None };
-        // The tree begins with a checkpoint: of lines before it nothing can be told.
-        let opens = begins_file || tree.range.size() == 0;
+        let mut composed = Composed {
+            bytes: Vec::with_capacity(lines.len()),
+            tree: tree.clone(),
+            made: None,
+            begins: None,
+        };
+        // What a process writes begins with a checkpoint: of a new tree nothing before it can be told,
+        // and of an old one everything between is what the start found.
+        let opens = begins_file || !self.opened;
         if opens {
-            let cause = cause.filter(|cause| *cause == CheckpointCause::Start);
-            self.add(&mut composed, signer, cause.unwrap_or(CheckpointCause::File));
+            composed.begins = begins_file.then(|| tree.range.size());
+            let cause = match (self.opened, self.wrote_unsealed) {
+                (true, _) => CheckpointCause::File,
+                (false, true) => CheckpointCause::Time,
+                (false, false) => CheckpointCause::Start,
+            };
+            self.add(&mut composed, signer, cause);
         }
         composed.tree.add_all(lines);
         composed.bytes.extend(lines);
@@ -170,24 +314,27 @@ impl Sealing {
         let tree = &mut composed.tree;
         let origin = signer.verifier().name().to_owned();
         let head = TreeHead { origin, size: tree.range.size(), root: tree.range.root() };
+        let hashes_from = self.hashes_from.load(Ordering::Acquire);
+        let facts = SignedFacts { kept_from: tree.kept_from, hashes_from, time: id.time(), cause };
         let checkpoint = Checkpoint {
             schema: SCHEMA,
             id,
             time: id.time(),
             cause,
-            note: signer.sign(&head.to_string()),
+            note: signer.sign(&format!("{head}{facts}")),
             key: signer.verifier().to_string(),
             range: tree.range.nodes().to_vec(),
             entries: tree.take_named(),
             kept_from: tree.kept_from,
-            hashes_from: self.hashes_from.load(Ordering::Acquire),
+            hashes_from,
         };
         // It is made of numbers and hashes: nothing in it cannot be written, or is too long.
-        if let Ok(mut line) = serde_json::to_vec(&Entry::Checkpoint(Box::new(checkpoint))) {
+        let entry = Entry::Checkpoint(Box::new(checkpoint));
+        if let (Ok(mut line), Entry::Checkpoint(checkpoint)) = (serde_json::to_vec(&entry), entry) {
             line.push(b'\n');
             tree.add_all(&line);
             composed.bytes.extend(line);
-            composed.made = Some((head, cause));
+            composed.made = Some((head, *checkpoint));
         }
     }
 
@@ -201,10 +348,19 @@ impl Sealing {
         } else if composed.made.is_some() || self.due.is_none() {
             self.due = Some(now + self.options.period);
         }
-        let (head, cause) = composed.made?;
+        self.files.extend(composed.begins);
+        self.files.drain(..self.files.len().saturating_sub(remembered::FILES_MAX));
+        let (head, checkpoint) = composed.made?;
+        let cause = checkpoint.cause;
+        self.opened = true;
         let is_often = matches!(cause, CheckpointCause::Records | CheckpointCause::Time);
         let is_soon = self.told.is_some_and(|told| now < told + self.options.period);
-        if !(is_often && is_soon) {
+        if !(is_often && is_soon) || composed.begins.is_some() {
+            let checkpoint = Checkpoint { entries: String::new(), ..checkpoint };
+            let (log, files) = (self.options.log.clone(), self.files.clone());
+            let kept = Remembered { schema: 1, log, files, checkpoint };
+            self.head.keep(kept, cause == CheckpointCause::Stop);
+
             self.told = Some(now);
             let TreeHead { origin, size, root } = &head;
             tracing::info!(origin, size, %root, cause = cause.word(), "audit checkpoint");
@@ -218,10 +374,21 @@ impl Sealing {
     }
 
     /// What is called so is removed by retention: the hashes of its lines are kept, by a thread of
-    /// its own. `oldest` is the oldest file that stays.
-    pub(in crate::audit) fn remove(&mut self, oldest: &Path) {
-        if let (Ok(Some(first)), Some((_, tree))) = (first_of(oldest), self.sealed.as_mut()) {
-            tree.kept_from = first.max(tree.kept_from);
+    /// its own. `older` files stay beside the one that is begun next, the oldest of them `oldest`.
+    pub(in crate::audit) fn remove(&mut self, oldest: &Path, older: usize) {
+        if let Some((signer, tree)) = self.sealed.as_mut() {
+            // Where the file began that stays, as was remembered: what it says itself counts where that
+            // is less, since somebody took others, and where nothing was remembered of it.
+            let known = self.files.len().checked_sub(older);
+            self.files.drain(..known.unwrap_or(0));
+            let begun = self.files.first().copied();
+            let said = resume::first_of(oldest, signer.verifier());
+            let first = match (known, said) {
+                (Some(_), Some(said)) => begun.map(|begun| begun.min(said)),
+                (Some(_), None) => begun,
+                (None, said) => said.filter(|said| begun.is_none_or(|begun| *said <= begun)),
+            };
+            tree.kept_from = first.unwrap_or(0).max(tree.kept_from);
         }
         self.fold();
     }
@@ -255,12 +422,6 @@ impl Sealing {
     pub(in crate::audit) fn gone(&self) -> PathBuf {
         gone::gone_of(&self.options.log)
     }
-}
-
-/// The first entry in this file; none where it begins with no checkpoint.
-fn first_of(path: &Path) -> io::Result<Option<u64>> {
-    let head = resume::first_checkpoint(path)?;
-    Ok(head.and_then(|checkpoint| checkpoint.claimed()).map(|(head, _)| head.size))
 }
 
 impl fmt::Debug for Sealing {

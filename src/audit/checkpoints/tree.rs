@@ -31,6 +31,7 @@ impl LogTree {
     /// not sound.
     pub(super) fn at(checkpoint: &Checkpoint) -> Option<Self> {
         let (_, range) = checkpoint.claimed()?;
+        // What it claims is what its note says, or it was made before notes did.
         Some(Self { range, kept_from: checkpoint.kept_from, ..Self::default() })
     }
 

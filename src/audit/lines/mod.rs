@@ -1,5 +1,5 @@
-//! Lines of files, as bytes, whoever wrote them: [`LogLines`] goes through them, and
-//! [`start_of_last_line`] finds the one without an end.
+//! Lines of files, as bytes, whoever wrote them: [`LogLines`] goes through them, [`start_of_last_line`]
+//! finds the one without an end, and [`open_part`] opens a file to read.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
@@ -7,6 +7,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::libc;
+
+pub(in crate::audit) mod own;
 
 /// How far back at a time the last newline is looked for.
 const STEP: u64 = 64 << 10;
@@ -36,9 +38,12 @@ pub(in crate::audit) enum LineRead<'l> {
 impl LogLines {
     /// Opens the file.
     pub(in crate::audit) fn open(path: &Path) -> io::Result<Self> {
-        let mut how = OpenOptions::new();
-        how.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-        Ok(Self { file: BufReader::with_capacity(BUFFER, how.open(path)?), line: Vec::new() })
+        Ok(Self::of(open_part(path)?))
+    }
+
+    /// The lines of this file, from where it stands on.
+    pub(in crate::audit) fn of(file: File) -> Self {
+        Self { file: BufReader::with_capacity(BUFFER, file), line: Vec::new() }
     }
 
     /// The next line, and how many bytes of the file it takes.
@@ -69,6 +74,18 @@ impl LogLines {
         let read = (&mut self.file).take(LINE_MAX).read_until(b'\n', &mut self.line)?;
         Ok(u64::try_from(read).unwrap_or(u64::MAX))
     }
+}
+
+/// Opens a file of a log to read: no link is followed, and nothing that is no file is waited for, as a
+/// pipe that somebody put there.
+///
+/// # Errors
+/// The system's; `InvalidInput` for what is no file.
+pub(in crate::audit) fn open_part(path: &Path) -> io::Result<File> {
+    let mut how = OpenOptions::new();
+    how.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = how.open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 /// The path with `.suffix` added to its file name.

@@ -5,7 +5,7 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::super::file::{beside, identity};
+use super::super::lines::{beside, identity, open_part};
 use super::input::beginning;
 
 /// Files read at most: each is an open descriptor, and more than the log keeps by default a hundred
@@ -44,7 +44,9 @@ pub(super) fn files(path: &Path, known: Option<&File>) -> io::Result<LogFiles> {
     for (place, name) in
         std::iter::once(path.to_owned()).chain(numbered).take(FILES_MAX).enumerate()
     {
-        let file = match File::open(&name) {
+        // Who names a file may name a link; beside it somebody may have put a pipe.
+        let opened = if place == 0 { File::open(&name) } else { open_part(&name) };
+        let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Err(_) if place > listed.len() => break,
@@ -104,7 +106,9 @@ fn rotated(path: &Path) -> io::Result<Vec<(u32, bool)>> {
         let suffix = file_name.to_str().and_then(|text| text.strip_prefix(name)?.strip_prefix('.'));
         let Some(suffix) = suffix else { continue };
         let number = suffix.strip_suffix(PACKED).unwrap_or(suffix);
-        let number = number.parse::<u32>().ok().filter(|number| *number > 0);
+        // Written as the log writes it: `+7` and `01` are names of somebody else.
+        let number =
+            number.parse::<u32>().ok().filter(|parsed| *parsed > 0 && parsed.to_string() == number);
         numbers.extend(number.map(|number| (number, suffix.ends_with(PACKED))));
     }
     numbers.sort_unstable();

@@ -2,24 +2,27 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
 use crate::audit::check::{self, Against, CheckPlan, Found, LogFiles, LogReport};
-use crate::audit::{KeyFault, NoteVerifier, TreeHead};
+use crate::audit::{KeyFault, NoteVerifier, Timestamp, TreeHead};
 use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain, shown};
 use crate::config::Settings;
+use crate::daemon::CLOCK;
 use crate::errno;
 
 /// Bytes of a checkpoint's file at most: a note.
 const NOTE_MAX: u64 = 16 << 10;
 
 /// What no check of the log on its node can show.
-const NOT_SHOWN: [&str; 3] = [
-    "records that were cut off behind the last checkpoint, unless a later checkpoint is given with \
-     --checkpoint",
+const NOT_SHOWN: [&str; 4] = [
+    "records that were cut off behind the last checkpoint that the gate remembers, unless a later \
+     checkpoint is given with --checkpoint",
+    "records that were changed or added behind the last checkpoint, before the next one",
     "a log that somebody with the node's key wrote anew: only a checkpoint that left the node \
      before (journal, monitor, --checkpoint) shows that",
     "what the gate did not record",
@@ -72,7 +75,9 @@ struct Answer<'r> {
     given_checkpoint: Option<&'static str>,
     findings: Vec<ToldFinding>,
     findings_omitted: u64,
-    not_shown: [&'static str; 3],
+    overdue_since: Option<String>,
+    time_is_signed: bool,
+    not_shown: [&'static str; 4],
 }
 
 /// One finding for programs.
@@ -97,21 +102,35 @@ fn verified(
     screen: &mut Screen,
 ) -> Result<Exit, CommandError> {
     let files = files(&options.files, settings)?;
+    let audit = &settings.audit;
+    let is_own = options.files.is_empty() && options.key.is_none();
+    let own = audit.checkpoint_key.as_path();
+    let remembered = if is_own { remembered(own, &audit.path, screen) } else { None };
     if files.is_empty() {
-        super::log::tell_none(&settings.audit.path, screen);
-        return Ok(Exit::Unable);
+        super::log::tell_none(&audit.path, screen);
+        let Some(head) = remembered else { return Ok(Exit::Unable) };
+        let size = head.size;
+        screen.complain(&format!("the gate had signed {size} entries of it: they were removed"));
+        return Ok(Exit::Refused);
     }
     for path in files.packed() {
         let why = "is packed and counts as missing: unpack it first";
         screen.complain(&format!("{}: {why}", shown(path)));
     }
-    let own = options.files.is_empty().then_some(settings.audit.checkpoint_key.as_path());
-    let key = key(options.key.as_deref(), own)?;
+    let key = key(options.key.as_deref(), options.files.is_empty().then_some(own))?;
+    let lacks_key = is_own && key.is_none() && !own.as_os_str().is_empty();
     let given = options.checkpoint.as_deref().or(options.since_checkpoint.as_deref());
     let note = given.map(|path| checkpoint(path, key.as_ref()).map(|read| (path, read)));
     let note = note.transpose()?;
     let against = note.as_ref().map(|(_, (_, head))| head.clone());
-    let plan = CheckPlan { key, against, since: options.since_checkpoint.is_some() };
+    let patience = audit.checkpoint_seconds.get().saturating_mul(2);
+    let plan = CheckPlan {
+        key,
+        against,
+        since: options.since_checkpoint.is_some(),
+        remembered,
+        covered_before: is_own.then(|| before_now(patience)),
+    };
     let all = files.bytes();
     let report = check::check(&files, &plan, &mut |done| screen.progress("checking", done, all));
     screen.end_progress();
@@ -126,11 +145,35 @@ fn verified(
     } else {
         print(&report, &files, given, screen);
     }
-    Ok(match (report.is_sound(), report.is_told()) {
+    if lacks_key {
+        let path = shown(own);
+        screen.complain(&format!(
+            "the node's key {path} is not there: the log was checked with the key that it names \
+             itself, which proves nothing; --key takes the public key where it was kept"
+        ));
+    }
+    Ok(match (report.is_sound(), report.is_told() && !lacks_key) {
         (false, _) => Exit::Refused,
         (true, false) => Exit::Unable,
         (true, true) => Exit::Done,
     })
+}
+
+/// What the gate remembers of its log. Where that cannot be read, the log is checked without.
+fn remembered(key: &Path, log: &Path, screen: &mut Screen) -> Option<TreeHead> {
+    if key.as_os_str().is_empty() {
+        return None;
+    }
+    crate::audit::remembered_head(key, log).unwrap_or_else(|error| {
+        let (key, why) = (shown(key), errno::told(&error));
+        screen.complain(&format!("what is remembered beside {key} cannot be read: {why}"));
+        None
+    })
+}
+
+/// So many seconds before now.
+fn before_now(seconds: u64) -> Timestamp {
+    Timestamp::from_unix(CLOCK.unix().saturating_sub(Duration::from_secs(seconds)))
 }
 
 /// The files to look at: those that are named, or the node's log.
@@ -141,7 +184,7 @@ pub(super) fn files(named: &[PathBuf], settings: &Settings) -> Result<LogFiles, 
         named => check::listed(named),
     };
     match found {
-        Err(error) if named.is_empty() && error.kind() == ErrorKind::NotFound => {
+        Err(error) if named.is_empty() && error.kind() == ErrorKind::NotFound && !path.exists() => {
             Ok(LogFiles::default())
         }
         found => found.map_err(|error| CommandError::unread(path, &error)),
@@ -242,6 +285,8 @@ fn answer(report: &LogReport) -> Answer<'_> {
         given_checkpoint: report.against.map(word),
         findings: report.found.iter().map(told).collect(),
         findings_omitted: report.omitted,
+        overdue_since: report.overdue.map(|time| time.to_string()),
+        time_is_signed: report.time_is_signed,
         not_shown: NOT_SHOWN,
     }
 }
@@ -261,9 +306,11 @@ fn print(report: &LogReport, files: &LogFiles, given: Option<&Path>, screen: &mu
     if let (Some(head), Some(time)) = (&report.last, report.last_time) {
         let first = report.first.unwrap_or(0);
         screen.line(&format!(
-            "checkpoint   {} entries, root {}, of {time}; the first line that is there is entry \
+            "checkpoint   {} entries, root {}, of {time}{}; the first line that is there is entry \
              {first}",
-            head.size, head.root
+            head.size,
+            head.root,
+            if report.time_is_signed { "" } else { " (not signed)" }
         ));
     }
     if let Some(key) = &report.key {
@@ -316,6 +363,12 @@ fn print_limits(report: &LogReport, screen: &mut Screen) {
         "records that were removed; only the last checkpoint says that retention did, the next one \
          covers that",
     );
+    if let Some(since) = report.overdue {
+        screen.line(&format!(
+            "overdue      records since {since} should have a checkpoint: the gate does not run or \
+             cannot seal, or somebody cut it off"
+        ));
+    }
     if let Some((file, line)) = &report.found_newer {
         let newer = report.newer;
         screen.line(&format!(
