@@ -216,6 +216,10 @@ fn packed_files_and_other_nodes_and_pipes_are_read_as_one_in_the_order_of_time()
     let one = asked(dir.path(), &["query", "-o", "json"]);
     assert_eq!((seconds(&one), one.code), ((0..50).collect(), Some(0)), "{}", one.err);
 
+    // One that only begins like it is no copy: it must not hide what the packed one holds.
+    fs::write(dir.path().join("audit.jsonl.3"), lines(0..1)).unwrap();
+    assert_eq!(seconds(&asked(dir.path(), &["query", "-o", "json"])).len(), 51);
+    fs::write(dir.path().join("audit.jsonl.3"), lines(0..10)).unwrap();
     fs::write(theirs.join("audit.jsonl"), lines(0..50)).unwrap();
     let (first, second) = (ours.display().to_string(), theirs.display().to_string());
     let both = asked(dir.path(), &["query", "-o", "json", "--file", &first, &second]);

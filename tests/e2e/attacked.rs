@@ -122,6 +122,23 @@ const ATTACKS: &[Attack] = &[
         },
     },
     Attack {
+        what: "a checkpoint says that retention removed more",
+        found: "checkpoint-invalid",
+        in_lines: true,
+        act: |log| {
+            log.lines(|all, _| {
+                let at = checkpoint_of(all);
+                all[at] = all[at].replace("\"kept_from\":", "\"kept_from\":9");
+            })
+        },
+    },
+    Attack {
+        what: "an earlier checkpoint is put there again",
+        found: "doubled",
+        in_lines: true,
+        act: |log| log.lines(|all, at| all.insert(at, all[0].clone())),
+    },
+    Attack {
         what: "a checkpoint of another node",
         found: "foreign-checkpoint",
         in_lines: true,

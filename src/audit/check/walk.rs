@@ -74,10 +74,15 @@ pub(super) struct LogWalk<'w> {
     is_ended: bool,
     /// Whether what the gate remembers is about something else than the log has.
     is_forked: bool,
-    /// The root of each checkpoint that holds, by its size.
-    roots: HashMap<u64, TreeHash>,
+    /// The root of each checkpoint that holds, by its size, and what names its note.
+    roots: HashMap<u64, (TreeHash, Short)>,
     /// When the first record was written that no checkpoint covers.
     waits_since: Option<Timestamp>,
+}
+
+/// What names the note of a checkpoint.
+fn short_of(note: &str) -> Short {
+    TreeHash::of_leaf(note.as_bytes()).short()
 }
 
 /// Checks these files. `tell` hears how many bytes were read.
@@ -250,9 +255,13 @@ impl LogWalk<'_> {
             Some(Err(_)) | None => return self.find(LogFault::CheckpointInvalid, at, None),
         }
         // One that was written before stands here again, or the key signed something else.
-        if self.report.checkpoints > 0 && head.size > 0 && head.size <= self.held && !continues {
-            let fault = match self.roots.get(&head.size) {
-                Some(root) if *root == head.root => LogFault::Doubled,
+        let known = self.roots.get(&head.size);
+        // A log that begins anew begins with a checkpoint of its own.
+        let is_again = known.is_some_and(|(_, note)| *note == short_of(&checkpoint.note));
+        let is_old = self.report.checkpoints > 0 && head.size > 0 && head.size <= self.held;
+        if !continues && (is_old || is_again) {
+            let fault = match known {
+                Some((root, _)) if *root == head.root => LogFault::Doubled,
                 Some(_) => LogFault::Forked,
                 None => LogFault::Reordered,
             };
@@ -301,7 +310,7 @@ impl LogWalk<'_> {
             self.covered_says = self.says;
         }
         if self.roots.len() < ROOTS_MAX {
-            self.roots.insert(head.size, head.root);
+            self.roots.insert(head.size, (head.root, short_of(&checkpoint.note)));
         }
         self.report.time_is_signed = facts.is_some();
         self.report.checkpoints += 1;

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::super::lines::{beside, identity, open_part};
-use super::input::beginning;
+use super::input::{beginning, unpacked_length};
 
 /// Files read at most: each is an open descriptor, and more than the log keeps by default a hundred
 /// times.
@@ -80,7 +80,10 @@ fn is_copy(name: &Path, file: &File, before: Option<&NamedFile>) -> io::Result<b
     };
     // One that cannot be unpacked is told of when it is read.
     let Ok(first) = beginning(file) else { return Ok(false) };
-    Ok(first == beginning(other)?)
+    // What only begins like it hides nothing.
+    let length = other.metadata()?.len() & u64::from(u32::MAX);
+    let is_as_long = unpacked_length(file).is_ok_and(|packed| packed == length);
+    Ok(is_as_long && first == beginning(other)?)
 }
 
 /// The names of the log's files, oldest first, and whether each is packed.

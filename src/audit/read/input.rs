@@ -91,6 +91,14 @@ fn unpacked(bytes: impl BufRead + 'static) -> Box<dyn BufRead> {
     Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(bytes)))
 }
 
+/// How long a packed file says that what it holds is, modulo 2^32 (RFC 1952): its last four bytes.
+pub(super) fn unpacked_length(file: &File) -> io::Result<u64> {
+    let mut last = [0; 4];
+    let at = file.metadata()?.len().saturating_sub(4);
+    file.read_exact_at(&mut last, at)?;
+    Ok(u32::from_le_bytes(last).into())
+}
+
 /// The first bytes of a file, unpacked, for telling whether two hold the same.
 pub(super) fn beginning(file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();

@@ -146,17 +146,22 @@ fn verified(
         print(&report, &files, given, screen);
     }
     if lacks_key {
-        let path = shown(own);
-        screen.complain(&format!(
-            "the node's key {path} is not there: the log was checked with the key that it names \
-             itself, which proves nothing; --key takes the public key where it was kept"
-        ));
+        tell_no_key(own, screen);
     }
     Ok(match (report.is_sound(), report.is_told() && !lacks_key) {
         (false, _) => Exit::Refused,
         (true, false) => Exit::Unable,
         (true, true) => Exit::Done,
     })
+}
+
+/// What it means that the node's key is gone.
+fn tell_no_key(own: &Path, screen: &mut Screen) {
+    let path = shown(own);
+    screen.complain(&format!(
+        "the node's key {path} is not there: the log was checked with the key that it names itself, \
+         which proves nothing; --key takes the public key where it was kept"
+    ));
 }
 
 /// What the gate remembers of its log. Where that cannot be read, the log is checked without.
