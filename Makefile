@@ -12,6 +12,9 @@ PREFIX := /usr
 # Where systemd looks: below /usr and /usr/local, and nowhere below another prefix.
 UNITS = $(if $(filter /usr /usr/local,$(PREFIX)),$(PREFIX),/usr/local)/lib/systemd/system
 
+# What is installed and packed; the tests give their own.
+PROGRAM := target/release/sealgate
+
 # Where zsh looks. Debian's own is /usr/share/zsh/vendor-completions.
 ZSHDIR := $(PREFIX)/share/zsh/site-functions
 
@@ -97,13 +100,13 @@ build: ## the release binary
 	$(CARGO) build --release
 
 install: ## binary (built before), units, man pages, completion of shells, documents, trust roots, a commented configuration; policies and keys stay yours
-	@[ -x target/release/sealgate ] || { echo "there is no target/release/sealgate yet: cargo build --release"; exit 1; }
+	@[ -x "$(PROGRAM)" ] || { echo "there is no $(PROGRAM) yet: cargo build --release"; exit 1; }
 	@case "$(PREFIX)" in \
 	    /home | /home/* | /root | /root/*) echo "the service does not see $(PREFIX) (ProtectHome=); take another PREFIX"; exit 1;; \
 	    /*) ;; \
 	    *) echo "PREFIX must be an absolute path"; exit 1;; \
 	esac
-	install -D -m 0755 target/release/sealgate $(DESTDIR)$(PREFIX)/bin/sealgate
+	install -D -m 0755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/sealgate
 	install -D -m 0644 -t $(DESTDIR)$(UNITS) systemd/*.service systemd/*.socket systemd/*.timer
 	sed -i 's#^\(Exec[A-Za-z]*\)=/usr/bin/sealgate#\1=$(PREFIX)/bin/sealgate#' $(DESTDIR)$(UNITS)/sealgate*.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man5 packaging/man/*.5
@@ -111,7 +114,7 @@ install: ## binary (built before), units, man pages, completion of shells, docum
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate \
 	  README.md CONTRIBUTING.md ARCHITECTURE.md SECURITY.md CHANGELOG.md LICENSE
 	find docs \( -name '*.md' -o -name '*.py' \) -exec install -D -m 0644 {} $(DESTDIR)$(PREFIX)/share/doc/sealgate/{} \;
-	set -o pipefail; program=target/release/sealgate; share=$(DESTDIR)$(PREFIX)/share; \
+	set -o pipefail; program=$(abspath $(PROGRAM)); share=$(DESTDIR)$(PREFIX)/share; \
 	  $$program completion bash | install -D -m 0644 /dev/stdin $$share/bash-completion/completions/sealgate && \
 	  $$program completion zsh | install -D -m 0644 /dev/stdin $(DESTDIR)$(ZSHDIR)/_sealgate && \
 	  $$program completion fish | install -D -m 0644 /dev/stdin $$share/fish/vendor_completions.d/sealgate.fish
