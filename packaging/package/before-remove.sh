@@ -31,8 +31,11 @@ fi
 
 units="sealgate-trust-update.timer sealgate-export.service sealgate.service sealgate.socket sealgate-control.socket"
 if [ -d /run/systemd/system ]; then
-    # shellcheck disable=SC2086 # a list
-    if command -v deb-systemd-invoke >/dev/null; then deb-systemd-invoke stop $units; else systemctl stop $units; fi
+    stop="systemctl stop"
+    # As the machine's policy-rc.d wants it, where there is one.
+    if [ -n "$DPKG_MAINTSCRIPT_NAME" ] && command -v deb-systemd-invoke >/dev/null; then stop="deb-systemd-invoke stop"; fi
+    # shellcheck disable=SC2086 # lists
+    $stop $units
 fi
 # What dpkg removes may come back, enabled as it was, until it is purged; what rpm removes is gone.
 if [ "$1" = 0 ] && command -v systemctl >/dev/null; then

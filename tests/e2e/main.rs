@@ -77,6 +77,7 @@ mod observe;
 mod offline;
 mod outage;
 mod pace;
+mod packages;
 mod power;
 mod pulling;
 mod raw;

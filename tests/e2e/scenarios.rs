@@ -9,7 +9,7 @@ use crate::{
     access, airgap, attacked, audit_crash, bypass, canary, cases, channel, client, crash, creating,
     damage, demo, deny, diffing, disk, doctor, drafting, drift, faults, fetching, floods, forms,
     freshness, hanging, herd, image_labels, image_verifier, keyless, leaked, lying, matching,
-    mirrored, monitoring, moving, neighbours, nri, observe, offline, outage, power, pulling,
+    mirrored, monitoring, moving, neighbours, nri, observe, offline, outage, packages, power, pulling,
     requests, restoring, rules, sandbox, secrets, service, starting, stopping, story, sweep, unit,
     unreachable, upgrade, vanish, verifying, volumes, words,
 };
@@ -541,6 +541,13 @@ pub const SCENARIOS: &[Scenario] = &[
          the stream",
         upgrade::upgrade
     ),
+    scenario!(
+        "packages",
+        "deb and rpm, built twice alike: on a fresh Debian installed, upgraded under calls of which none \
+         is lost, left alone with a policy that is broken, refused, removed, purged",
+        packages::packages
+    )
+    .long(),
     scenario!(
         "systemd-unit",
         "the shipped units in a real systemd: activated, sandboxed, reloaded, trust roots \

@@ -38,21 +38,32 @@ impl Machine {
         files: tempfile::TempDir,
         shared: &[(&Path, &str)],
     ) -> Result<Self, Failure> {
+        Self::boot_from(["/", "yes"], files, shared).await
+    }
+
+    /// As [`Machine::boot_with`], of a fresh Debian (`make runtimes`), which stays as it is.
+    pub async fn fresh(
+        suite: &str,
+        files: tempfile::TempDir,
+        shared: &[(&Path, &str)],
+    ) -> Result<Self, Failure> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fresh").join(suite);
+        ensure!(root.exists(), "there is no fresh Debian {suite}: make runtimes");
+        Self::boot_from([&root.to_string_lossy(), "overlay"], files, shared).await
+    }
+
+    async fn boot_from(
+        [root, volatile]: [&str; 2],
+        files: tempfile::TempDir,
+        shared: &[(&Path, &str)],
+    ) -> Result<Self, Failure> {
         let console = fs::File::create(files.path().join("console"))?;
         let nspawn = Command::new("systemd-nspawn")
             .args(
                 shared.iter().map(|(folder, place)| format!("--bind={}:{place}", folder.display())),
             )
-            .args([
-                "-q",
-                "-D",
-                "/",
-                "--volatile=yes",
-                "--register=no",
-                "--keep-unit",
-                "--console=pipe",
-                "-b",
-            ])
+            .args(["-q", "-D", root, &format!("--volatile={volatile}")])
+            .args(["--register=no", "--keep-unit", "--console=pipe", "-b"])
             .args(["-M", &format!("sealgate-{}", std::process::id())])
             .arg(format!("--bind-ro={}:/mnt-in", files.path().display()))
             .arg("systemd.unit=multi-user.target")

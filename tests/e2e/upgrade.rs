@@ -18,7 +18,7 @@ use crate::registry::{Answer, Rule, Settings, TestRegistry};
 use crate::stage::{Failure, HOST, Outcome, fill};
 use crate::unit::{CHANGE_MAX, Machine, package, service};
 
-const VERSION: &str = "/runtime.v1.RuntimeService/Version";
+pub const VERSION: &str = "/runtime.v1.RuntimeService/Version";
 const PODS: &str = "/runtime.v1.RuntimeService/ListPodSandbox";
 const STATUS: &str = "/runtime.v1.RuntimeService/Status";
 const IMAGES: &str = "/runtime.v1.ImageService/ListImages";
@@ -26,11 +26,11 @@ const PULL: &str = "/runtime.v1.ImageService/PullImage";
 const EVENTS: &str = "/runtime.v1.RuntimeService/GetContainerEvents";
 
 /// Where the machine finds the runtime.
-const RUNTIME: &str = "/mnt-runtime";
+pub const RUNTIME: &str = "/mnt-runtime";
 
 const RESTARTS: usize = 10;
 /// How long the runtime's pull takes.
-const PULL_TIME: Duration = Duration::from_secs(8);
+pub const PULL_TIME: Duration = Duration::from_secs(8);
 /// What a kubelet gives one connection, and how often it tries.
 const CONNECTION_MAX: Duration = Duration::from_secs(5);
 const TRIES: usize = 5;
@@ -78,7 +78,7 @@ impl Kubelet {
 
 /// Polls as a kubelet does until it is told to stop: how many calls, the slowest, how many
 /// connections anew.
-async fn poll(
+pub async fn poll(
     socket: PathBuf,
     stop: Arc<AtomicBool>,
     anew: bool,
@@ -148,7 +148,7 @@ async fn stopped(stop: &AtomicBool) {
 }
 
 /// One pull that takes its time.
-async fn pull(socket: PathBuf, image: String) -> Result<(Whole, Duration), Failure> {
+pub async fn pull(socket: PathBuf, image: String) -> Result<(Whole, Duration), Failure> {
     let image = ImageSpec { image, ..ImageSpec::default() };
     let request =
         PullImageRequest { image: Some(image), ..PullImageRequest::default() }.encode_to_vec();
@@ -157,14 +157,19 @@ async fn pull(socket: PathBuf, image: String) -> Result<(Whole, Duration), Failu
     Ok((answer, began.elapsed()))
 }
 
+/// What the gate of a machine is told of the containerd beside it. Not under /tmp, of which the
+/// service has one of its own.
+pub fn runtime_config() -> String {
+    format!(
+        "[runtime]\nsocket = \"{RUNTIME}/containerd.sock\"\n[registry]\ncerts_dirs = \
+         [\"{RUNTIME}/certs.d\"]\n"
+    )
+}
+
 /// A containerd beside the machine, whose gate reaches it by its socket.
 async fn machine(containerd: &Containerd) -> Result<Machine, Failure> {
     let package = package()?;
-    // Not under /tmp, of which the service has one of its own.
-    let config = format!(
-        "[runtime]\nsocket = \"{RUNTIME}/containerd.sock\"\n[registry]\ncerts_dirs = \
-         [\"{RUNTIME}/certs.d\"]\n"
-    );
+    let config = runtime_config();
     let drop_ins = package.path().join("etc/sealgate/config.toml.d");
     std::fs::create_dir_all(&drop_ins)?;
     std::fs::write(drop_ins.join("runtime.toml"), config)?;
