@@ -9,9 +9,9 @@ use crate::{
     access, airgap, attacked, audit_crash, bypass, canary, cases, channel, client, crash, creating,
     damage, demo, deny, diffing, disk, doctor, drafting, drift, faults, fetching, floods, forms,
     freshness, hanging, herd, image_labels, image_verifier, keyless, leaked, lying, matching,
-    mirrored, monitoring, moving, neighbours, nri, observe, offline, outage, packages, power, pulling,
-    requests, restoring, rules, sandbox, secrets, service, starting, stopping, story, sweep, unit,
-    unreachable, upgrade, vanish, verifying, volumes, words,
+    mirrored, monitoring, moving, neighbours, nri, observe, offline, outage, packages, power,
+    pulling, requests, restoring, rules, sandbox, secrets, service, starting, stopping, story,
+    sweep, unit, unreachable, upgrade, vanish, verifying, volumes, words,
 };
 
 /// A scenario under way.
