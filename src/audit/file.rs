@@ -3,21 +3,22 @@
 //!
 //! It knows bytes and lines, not what they say.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::mem;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use nix::fcntl::Flock;
+use nix::libc;
 
 use super::checkpoints::Sealing;
 use super::encode::RECORD_MAX;
 use super::error::{Action, AuditError};
-use super::lines::own::{open_plain, take_lock};
+use super::lines::lock::lock;
 use super::lines::start_of_last_line;
 pub(super) use super::lines::{beside, identity};
 use super::options::Options;
@@ -337,10 +338,8 @@ impl LogFile {
         let rest = lines.skip(FRAGMENTS_MAX);
         let (count, length) =
             rest.fold((0_u64, 0), |(count, all), line| (count + 1, all + torn(line).length));
-        if count > 0 {
-            let bytes = format!("{count} more fragments").into_bytes();
-            found.push(Torn { bytes, length });
-        }
+        let bytes = format!("{count} more fragments").into_bytes();
+        found.extend((count > 0).then_some(Torn { bytes, length }));
         Ok(found)
     }
 
@@ -383,6 +382,46 @@ impl Current {
 fn write(file: &mut File, lines: &[u8]) -> Result<(), (Action, io::Error)> {
     file.write_all(lines).map_err(|error| (Action::Write, error))?;
     file.sync_data().map_err(|error| (Action::Sync, error))
+}
+
+/// Opens a file of ours for appending, or makes it. A symbolic link is not followed, another's file
+/// is not used.
+fn open_plain(path: &Path, mode: u32) -> Result<File, AuditError> {
+    let mut how = OpenOptions::new();
+    how.read(true)
+        .append(true)
+        .create(true)
+        .mode(mode)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = how.open(path).map_err(|error| {
+        let another_kind = error.raw_os_error() == Some(libc::ELOOP)
+            || error.kind() == io::ErrorKind::IsADirectory;
+        if another_kind {
+            AuditError::NotAFile { path: path.into() }
+        } else {
+            AuditError::io(Action::Open, path, &error)
+        }
+    })?;
+    let metadata = file.metadata().map_err(|error| AuditError::io(Action::Open, path, &error))?;
+    file_trust::check_open(path, &metadata).map_err(AuditError::Unsafe)?;
+    Ok(file)
+}
+
+/// Locks a file of its own, since the log's changes with each rotation and the folder can be locked
+/// by whoever may read it. None on a full disk.
+fn take_lock(
+    path: &Path,
+    tries: u32,
+    awaits: &AtomicBool,
+) -> Result<Option<Flock<File>>, AuditError> {
+    let file = match open_plain(path, 0o600) {
+        Ok(file) => file,
+        Err(AuditError::Full { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let held = lock(file, tries, awaits);
+    let held = held.map_err(|errno| AuditError::io(Action::Lock, path, &errno.into()))?;
+    held.map_or_else(|| Err(AuditError::InUse { path: path.into() }), |held| Ok(Some(held)))
 }
 
 /// Whoever can write the folder can take files out of it.

@@ -10,6 +10,7 @@ mod files;
 mod front;
 mod prove;
 mod report;
+mod said;
 mod walk;
 mod window;
 

@@ -5,8 +5,8 @@ use std::io;
 
 use super::fault::{Found, LogFault, of_file};
 use super::files::{LogFiles, LogPart};
-use super::front::{GoneTree, is_newer, time_of};
 use super::report::{Against, LogReport};
+use super::said::{GoneTree, is_newer, time_of};
 use super::window::{Odd, Short, compared};
 use crate::audit::checkpoints::resume::parsed;
 use crate::audit::checkpoints::tree::CHECKPOINT_LINE;

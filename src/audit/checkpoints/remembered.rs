@@ -1,4 +1,4 @@
-//! [`Remembered`]: the last checkpoint, in a file beside the key, where who can write the log cannot
+//! [`RememberedHead`]: the last checkpoint, in a file beside the key, where who can write the log cannot
 //! write; [`HeadKeeper`] writes it, by a thread of its own, so that its disk holds up no record.
 //!
 //! A start compares the log with it: of a log that was cut, removed or rolled back while the gate was
@@ -37,7 +37,7 @@ const STATE: &str = "/var/lib/sealgate/audit.key";
 
 /// What the gate last signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::audit) struct Remembered {
+pub(in crate::audit) struct RememberedHead {
     /// 1.
     pub(super) schema: u32,
     /// Of which log.
@@ -58,7 +58,7 @@ pub(in crate::audit) fn head_of(key: &Path) -> PathBuf {
 /// # Errors
 /// When it cannot be read, others could have written it (`PermissionDenied`), or it is not what the
 /// gate writes (`InvalidData`).
-pub(in crate::audit) fn read(path: &Path) -> io::Result<Option<Remembered>> {
+pub(in crate::audit) fn read(path: &Path) -> io::Result<Option<RememberedHead>> {
     let file = match open_part(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -68,7 +68,7 @@ pub(in crate::audit) fn read(path: &Path) -> io::Result<Option<Remembered>> {
         .map_err(|_| io::Error::from(io::ErrorKind::PermissionDenied))?;
     let mut bytes = Vec::new();
     file.take(FILE_MAX).read_to_end(&mut bytes)?;
-    let read: Remembered = serde_json::from_slice(&bytes)?;
+    let read: RememberedHead = serde_json::from_slice(&bytes)?;
     let is_sound = read.checkpoint.claimed().is_some() && read.files.is_sorted();
     if is_sound { Ok(Some(read)) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
@@ -84,7 +84,7 @@ pub fn remembered_head(key: &Path, log: &Path) -> io::Result<Option<TreeHead>> {
 }
 
 /// Puts it there, durably: a crash leaves what was there before, or this.
-fn write(path: &Path, head: &Remembered) -> io::Result<()> {
+fn write(path: &Path, head: &RememberedHead) -> io::Result<()> {
     let new = beside(path, "new");
     let _nothing_there_mostly = fs::remove_file(&new);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
@@ -94,14 +94,14 @@ fn write(path: &Path, head: &Remembered) -> io::Result<()> {
     File::open(path.parent().unwrap_or_else(|| Path::new("/")))?.sync_all()
 }
 
-type Kept = (Remembered, SyncSender<()>);
+type HeadMessage = (RememberedHead, SyncSender<()>);
 
 /// Writes what is to be remembered.
 #[derive(Debug)]
 pub(super) struct HeadKeeper {
     path: PathBuf,
     /// None until something was kept.
-    thread: Option<SyncSender<Kept>>,
+    thread: Option<SyncSender<HeadMessage>>,
     fault: Arc<Mutex<Option<String>>>,
 }
 
@@ -121,10 +121,10 @@ impl HeadKeeper {
     }
 
     /// Keeps this; at the end of the log it is waited for, not long.
-    pub(super) fn keep(&mut self, head: Remembered, is_end: bool) {
+    pub(super) fn keep(&mut self, head: RememberedHead, is_end: bool) {
         let (path, fault) = (self.path.clone(), Arc::clone(&self.fault));
         let thread = self.thread.get_or_insert_with(|| {
-            let (thread, inbox) = mpsc::sync_channel::<Kept>(WAITING_MAX);
+            let (thread, inbox) = mpsc::sync_channel::<HeadMessage>(WAITING_MAX);
             let work = move || {
                 while let Ok((mut head, mut reply)) = inbox.recv() {
                     // Of those that wait only the last matters.

@@ -13,7 +13,7 @@ use std::path::Path;
 use super::super::lines::{LineRead, LogLines, beside, open_part};
 use super::super::record::stamp::DecisionId;
 use super::super::record::{Checkpoint, CheckpointCause, Entry};
-use super::remembered::{FILES_MAX, Remembered};
+use super::remembered::{FILES_MAX, RememberedHead};
 use super::tree::{CHECKPOINT_LINE, LogTree};
 use crate::tlog::note::NoteVerifier;
 
@@ -47,7 +47,7 @@ pub(in crate::audit) struct Resumed {
 }
 
 /// A checkpoint, in which file and where.
-type Place = (usize, u64, Checkpoint);
+type CheckpointPlace = (usize, u64, Checkpoint);
 
 /// The tree after the last line of these files, the newest first.
 ///
@@ -56,14 +56,14 @@ type Place = (usize, u64, Checkpoint);
 pub(super) fn resume(
     newest_first: &[&Path],
     key: &NoteVerifier,
-    remembered: Option<&Remembered>,
+    remembered: Option<&RememberedHead>,
 ) -> io::Result<Resumed> {
     let kept = remembered.map(|head| &head.checkpoint);
     let least = kept.and_then(size_of);
     let (own, other) = newest(newest_first, key, kept)?;
     // A key that was replaced: what it signed before counts as what the old one did.
     let is_by_other = kept.is_some_and(|kept| key.open(&kept.note).is_err());
-    let reaches = |place: &Place| size_of(&place.2) >= least;
+    let reaches = |place: &CheckpointPlace| size_of(&place.2) >= least;
     let own = if is_by_other && !own.as_ref().is_some_and(reaches) { other.clone() } else { own };
     let base = match kept {
         Some(_) => own.filter(reaches),
@@ -112,9 +112,9 @@ fn newest(
     newest_first: &[&Path],
     key: &NoteVerifier,
     kept: Option<&Checkpoint>,
-) -> io::Result<(Option<Place>, Option<Place>)> {
+) -> io::Result<(Option<CheckpointPlace>, Option<CheckpointPlace>)> {
     let least = kept.and_then(size_of);
-    let (mut own, mut other): (Option<Place>, Option<Place>) = (None, None);
+    let (mut own, mut other): (Option<CheckpointPlace>, Option<CheckpointPlace>) = (None, None);
     for (number, path) in newest_first.iter().enumerate() {
         let Ok(file) = open_part(path) else { continue };
         let (mut places, mut looked_at) = (Backwards::new(&file)?, 0);
@@ -123,7 +123,7 @@ fn newest(
             let Some(checkpoint) = checkpoint_at(&file, offset)? else { continue };
             let Some(size) = size_of(&checkpoint) else { continue };
             // Of two that are as large the earlier one: the later was put there again.
-            let is_more = |than: &Option<Place>| {
+            let is_more = |than: &Option<CheckpointPlace>| {
                 than.as_ref().and_then(|than| size_of(&than.2)).is_none_or(|than| size >= than)
             };
             if is_more(&own) && key.open(&checkpoint.note).is_ok() {

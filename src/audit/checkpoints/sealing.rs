@@ -8,7 +8,7 @@ use std::{fmt, fs, thread};
 
 use super::gone;
 use super::key::{self, KeyFault};
-use super::remembered::{self, HeadKeeper, Remembered, head_of};
+use super::remembered::{self, HeadKeeper, RememberedHead, head_of};
 use super::resume::{self, Resumed};
 use super::tree::LogTree;
 use crate::audit::record::stamp::Ids;
@@ -153,7 +153,7 @@ impl Sealing {
     }
 
     /// What is remembered of this log; why nothing is, where that cannot be told.
-    fn remembered(&self) -> Result<Option<Remembered>, String> {
+    fn remembered(&self) -> Result<Option<RememberedHead>, String> {
         let path = self.head.path();
         match remembered::read(path) {
             Ok(Some(head)) if head.log != self.options.log => {
@@ -358,7 +358,7 @@ impl Sealing {
         if !(is_often && is_soon) || composed.begins.is_some() {
             let checkpoint = Checkpoint { entries: String::new(), ..checkpoint };
             let (log, files) = (self.options.log.clone(), self.files.clone());
-            let kept = Remembered { schema: 1, log, files, checkpoint };
+            let kept = RememberedHead { schema: 1, log, files, checkpoint };
             self.head.keep(kept, cause == CheckpointCause::Stop);
 
             self.told = Some(now);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::libc;
 
-pub(in crate::audit) mod own;
+pub(in crate::audit) mod lock;
 
 /// How far back at a time the last newline is looked for.
 const STEP: u64 = 64 << 10;
