@@ -244,7 +244,7 @@ mod tests {
 
     fn tree(size: u64) -> CompactRange {
         let mut tree = CompactRange::default();
-        (0..size).for_each(|number| tree.push(leaf(number)));
+        (0..size).for_each(|number| assert!(tree.push(leaf(number))));
         tree
     }
 
