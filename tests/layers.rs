@@ -251,7 +251,7 @@ const PARTS: &[(&str, &[Part])] = &[
             ("schema", &["record"]),
             ("lines", &[]),
             ("checkpoints", &["lines", "record"]),
-            ("read", &[".", "record"]),
+            ("read", &[".", "lines", "record"]),
             ("check", &["checkpoints", "lines", "read", "record"]),
             ("policies", &[".", "lines", "read"]),
         ],

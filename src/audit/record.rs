@@ -1,11 +1,9 @@
 //! [`Record`]: what is written about one decision; [`Note`]: what the log writes about itself;
 //! [`Finding`]: what the gate saw beside decisions; [`CallOutcome`]: what the runtime made of what was
-//! let through; [`FileHead`]: by whom lines are written; [`Entry`]: any of them, as one line of the
-//! file.
+//! let through; [`FileHead`]: by whom lines are written; [`Entry`]: any of them, as one line.
 //!
-//! The schema is described for readers in `packaging/man/sealgate-audit.5`. There is no field for
-//! credentials, request headers or environment (attack E6), and every string is escaped and cut
-//! when it is written, not here.
+//! `packaging/man/sealgate-audit.5` describes the schema. There is no field for credentials, request
+//! headers or environment (attack E6). Every string is escaped and cut when it is written, not here.
 
 mod call;
 mod checkpoint;

@@ -117,10 +117,12 @@ fn unresolved(reference: &Reference, error: RegistryError) -> Refusal {
 
 /// The refusal of a denial, by what was not known when it was made.
 fn refused(
-    denial: Arc<Denial>,
+    (set, denial): (&PolicySet, Arc<Denial>),
     no_child: Option<ChooseError>,
     unread: Option<RegistryError>,
 ) -> Refusal {
+    // Labels that nobody could read explain no refusal that stands without them.
+    let unread = unread.filter(|_| set.rests_on_image_labels(&denial));
     match (no_child, unread) {
         _ if denial.is_struck_off() => Refusal::Denied(denial),
         (Some(why), _) => Refusal::NoChild { why, denial },
@@ -242,9 +244,7 @@ impl Gate {
         let admission = answer.decision.map_err(|declined| {
             timings.note_evidence(declined.looked.map(|looked| looked.of_answer(answer.cached)));
             let denial = set.told_of(declined.denial, (&name, &pod));
-            // Labels that nobody could read explain no refusal that stands without them.
-            let unread = unread.filter(|_| set.rests_on_image_labels(&denial));
-            denied(refused(denial, no_child, unread))
+            denied(refused((set, denial), no_child, unread))
         })?;
         let target = target_of(admission.permit().pinned());
         Ok(PullPermit { target, admission, cached: answer.cached })

@@ -28,3 +28,4 @@ mod signature_sources;
 mod signers;
 mod support;
 mod unreachable;
+mod unread_labels;

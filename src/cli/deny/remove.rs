@@ -57,8 +57,7 @@ pub(super) fn run(
         screen.complain(&format!("{}: {why}", plain(file)));
         return Ok(Exit::Refused);
     }
-    let before = all.iter().take(*number);
-    let in_file = before.filter(|(other, _)| other == file).count();
+    let in_file = all.iter().take(*number).filter(|(other, _)| other == file).count();
     let name = Path::new(file).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let found = place.file(&name)?.filter(|found| found.name == *file);
     let Some(found) = found else {

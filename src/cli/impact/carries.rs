@@ -29,7 +29,7 @@ pub(super) enum Carries {
 }
 
 /// What is asked of the signers of a record.
-pub(super) enum Wanted<'w> {
+pub(super) enum WantedStrength<'w> {
     /// A key: a report has each once.
     Key(&'w str),
     /// A certificate: of those of one holder a report lists the first as a signer.
@@ -67,7 +67,7 @@ impl Beside<'_> {
 
     /// Whether one of the signatures that counted is what is asked about, as far as the record lists
     /// them.
-    pub(super) fn signed(&self, wanted: &Wanted<'_>) -> Carries {
+    pub(super) fn signed(&self, wanted: &WantedStrength<'_>) -> Carries {
         let line: ReportsOfLine = serde_json::from_str(self.0).unwrap_or_default();
         if line.policies.get("cut").is_some() {
             return Carries::Untold("its record was too long, so that it has nothing on signers");
@@ -88,7 +88,7 @@ impl Beside<'_> {
     }
 }
 
-impl Wanted<'_> {
+impl WantedStrength<'_> {
     /// Whether this signer, or signature that counted, is the one.
     fn is(&self, signer: &Value) -> bool {
         let certificate = signer.get("certificate");

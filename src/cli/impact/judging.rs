@@ -1,10 +1,11 @@
-//! [`Judging`]: an affected image judged without what it rests on and with it, from the evidence that
+//! [`ImpactJudge`]: an affected image judged without what it rests on and with it, from the evidence that
 //! is kept and what the record and the node say of the pod and the image.
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::affected::AffectedImage;
-use super::standing::WithoutIt;
 use crate::cli::deny::Prospect;
 use crate::cli::evidence::catalog::Catalog;
 use crate::cli::evidence::offline::KeptJudge;
@@ -15,12 +16,24 @@ use crate::evidence_store::Store;
 use crate::image::{Digest, Reference};
 use crate::policy::{PolicySet, Verdict};
 
+/// What would become of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum WithoutIt {
+    /// It would be refused.
+    Refused,
+    /// The evidence on this node does not say.
+    Untold,
+    /// It would still be admitted.
+    Admitted,
+}
+
 /// Why a refusal is no certain one.
 const HINGES: &str = "policies go by labels or annotations of the pod, its handler, the image's use or \
                       labels, which are not on record";
 
 /// Judges under both sets.
-pub(super) struct Judging<'j> {
+pub(super) struct ImpactJudge<'j> {
     judge: KeptJudge<'j>,
     catalog: &'j Catalog,
     prospect: &'j Prospect,
@@ -29,7 +42,7 @@ pub(super) struct Judging<'j> {
 }
 
 /// What one set says of an image by one name.
-enum Said {
+enum JudgedAs {
     Admitted,
     /// It is not; why, and whether nothing else could be said of it.
     Denied {
@@ -40,7 +53,7 @@ enum Said {
     },
 }
 
-impl<'j> Judging<'j> {
+impl<'j> ImpactJudge<'j> {
     /// From what is kept, as of now.
     pub(super) fn of(
         (store, catalog): (&'j Store, &'j Catalog),
@@ -86,10 +99,10 @@ impl<'j> Judging<'j> {
             return (WithoutIt::Untold, "what it was asked for by is no name".to_owned());
         };
         let of = |set| self.said(set, &reference, digest, pod);
-        let Said::Denied { why, is_struck_off, hinges } = of(&self.prospect.with) else {
+        let JudgedAs::Denied { why, is_struck_off, hinges } = of(&self.prospect.with) else {
             return (WithoutIt::Admitted, String::new());
         };
-        match is_struck_off || matches!(of(&self.prospect.without), Said::Admitted) {
+        match is_struck_off || matches!(of(&self.prospect.without), JudgedAs::Admitted) {
             true if hinges && !is_struck_off => (WithoutIt::Untold, HINGES.to_owned()),
             true => (WithoutIt::Refused, why),
             false => (WithoutIt::Untold, why),
@@ -104,7 +117,7 @@ impl<'j> Judging<'j> {
         reference: &Reference,
         digest: &Digest,
         pod: &Pod,
-    ) -> Said {
+    ) -> JudgedAs {
         let children = self.catalog.children_of(digest);
         let all = children.iter().map(Some).chain(children.is_empty().then_some(None));
         let mut first = None;
@@ -118,15 +131,15 @@ impl<'j> Judging<'j> {
             let hinges = set.hinges_on_unknown(&subject, pod);
             let judged = self.judge.judge(set, subject, pod, self.catalog);
             let (why, is_struck_off) = match judged.verdict {
-                Verdict::Permit(_) if !judged.too_old => return Said::Admitted,
+                Verdict::Permit(_) if !judged.too_old => return JudgedAs::Admitted,
                 Verdict::Permit(_) => {
                     ("the evidence on this node is older than maxOffline".to_owned(), false)
                 }
                 Verdict::Denial(denial) => (denial.to_string(), denial.is_struck_off()),
             };
-            first.get_or_insert(Said::Denied { why, is_struck_off, hinges });
+            first.get_or_insert(JudgedAs::Denied { why, is_struck_off, hinges });
         }
-        first.unwrap_or(Said::Admitted)
+        first.unwrap_or(JudgedAs::Admitted)
     }
 
     /// What is known of the pod and the image beside the namespace: the labels of the image by the

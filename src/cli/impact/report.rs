@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::affected::Affected;
-use super::standing::{Running, Standings, StoodImage, WithoutIt};
+use super::judging::WithoutIt;
+use super::standing::{Running, Standings, StoodImage};
 use crate::cli::deny::{AlreadyDenied, Done};
 use crate::cli::terminal::field::{counted, field, some};
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};

@@ -4,24 +4,12 @@
 use serde::Serialize;
 
 use super::affected::AffectedImage;
-use super::judging::Judging;
+use super::judging::{ImpactJudge, WithoutIt};
 use crate::cli::deny::Prospect;
 use crate::cli::evidence::catalog::Catalog;
 use crate::cli::evidence::on_node::{existing, tokio_runtime};
 use crate::config::Settings;
 use crate::containerd::{NodeContainer, Runtime};
-
-/// What would become of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum WithoutIt {
-    /// It would be refused.
-    Refused,
-    /// The evidence on this node does not say.
-    Untold,
-    /// It would still be admitted.
-    Admitted,
-}
 
 /// A container that runs.
 #[derive(Debug, Clone, Serialize)]
@@ -69,7 +57,7 @@ impl<'a> Standings<'a> {
             .and_then(|store| store.ok_or_else(|| "there is no evidence on this node".to_owned()));
         let judged = opened.and_then(|store| {
             let catalog = Catalog::of(&store)?;
-            let judging = Judging::of((&store, &catalog), prospect, settings);
+            let judging = ImpactJudge::of((&store, &catalog), prospect, settings);
             Ok(images.iter().map(|image| judging.standing(image)).collect::<Vec<_>>())
         });
         let (judged, evidence_fault) = match judged {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 
-use super::carries::{Beside, Carries, Wanted};
+use super::carries::{Beside, Carries, WantedStrength};
 use crate::audit::Verdict;
 use crate::audit::read::{Filter, Row, Text};
 use crate::cli::terminal::command_error::CommandError;
@@ -109,17 +109,19 @@ impl Strength {
                 let is_it = named.any(|name| scope.has(&[name.repository()], None));
                 if is_it { Carries::Yes } else { Carries::No }
             }
-            On::Key(key) => beside.signed(&Wanted::Key(key)),
-            On::Certificate(fingerprint) => beside.signed(&Wanted::Certificate(fingerprint)),
+            On::Key(key) => beside.signed(&WantedStrength::Key(key)),
+            On::Certificate(fingerprint) => {
+                beside.signed(&WantedStrength::Certificate(fingerprint))
+            }
             On::Identity { issuer, subject } => {
                 let fits = |wanted: &Option<Regex>, has: &str| {
                     wanted.as_ref().is_none_or(|wanted| wanted.is_match(has))
                 };
                 let is_holder = |name: &str, by: &str| fits(subject, name) && fits(issuer, by);
-                beside.signed(&Wanted::Holder(&is_holder))
+                beside.signed(&WantedStrength::Holder(&is_holder))
             }
             On::LogEntry { index, log } => {
-                beside.signed(&Wanted::Entry { index: *index, log: log.as_deref() })
+                beside.signed(&WantedStrength::Entry { index: *index, log: log.as_deref() })
             }
         }
     }

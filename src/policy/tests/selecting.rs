@@ -272,28 +272,6 @@ fn attack_e9_labels_of_images_are_looked_at_where_a_document_goes_by_them() {
     );
 }
 
-/// Labels that are not known explain a refusal only where no other policy refuses the image as well.
-#[test]
-fn a_refusal_rests_on_labels_where_each_policy_that_refuses_goes_by_them() {
-    let target = digest("image");
-    let listed = format!("{{digest: {{anyOf: [\"{target}\"]}}}}");
-    for (all, labelled, rests) in
-        [(listed.as_str(), DIGEST, true), (DIGEST, DIGEST, false), (DIGEST, &listed, false)]
-    {
-        let text = [
-            selecting("all", "excludeNamespaces: [dev]", all),
-            selecting("some", "imageLabels: {tier: pci}", labelled),
-            selecting("told", "action: warn", DIGEST),
-        ]
-        .join("---\n");
-        let set = set(&text, &[]);
-        let subject = subject(IMAGE, &target);
-        let evidence = found(&target, Vec::new());
-        let denial = denied(judge_in(&set, &subject, &in_namespace("prod"), &[&evidence]));
-        assert_eq!(set.rests_on_image_labels(&denial), rests, "{all} {labelled}");
-    }
-}
-
 #[test]
 fn a_policy_for_other_pods_is_told() {
     let set = set(&selecting("a", "podLabels: {tier: prod}", DIGEST), &[]);

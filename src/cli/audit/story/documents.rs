@@ -159,7 +159,7 @@ mod tests {
         let policy = |name: &str| {
             format!(
                 "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: {name}}}\nspec:\n  images: \
-                 [\"r.example/**\"]\n  require: insecureAcceptAnything\n"
+                 [\"r.example/**\"]\n  require: {{insecureAcceptAnything: true}}\n"
             )
         };
         let (one, two) = (policy("one"), policy("two"));

@@ -31,7 +31,7 @@ fn standing(fields: &str, image: &AffectedImage) -> (WithoutIt, String) {
         with: set(fields, &Digest::of(b"another")),
         already: None,
     };
-    Judging::of((&store, &catalog), &prospect, &Settings::default()).standing(image)
+    ImpactJudge::of((&store, &catalog), &prospect, &Settings::default()).standing(image)
 }
 
 fn image(namespace: &str) -> AffectedImage {
