@@ -153,8 +153,8 @@ fn log_of(stage: &Stage) -> PathBuf {
 /// The first half of the last line once more, without an end.
 fn tear(log: &Path) -> Outcome {
     let text = fs::read(log)?;
-    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let last = lines.last().ok_or("the log is empty")?;
+    let mut lines = text.rsplit(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let last = lines.next().ok_or("the log is empty")?;
     let half = &last[..last.len() / 2];
     Ok(fs::File::options().append(true).open(log)?.write_all(half)?)
 }

@@ -271,7 +271,7 @@ impl Node {
             })
         };
         self.registry.rule(
-            Rule::new(&format!("/{image}/blobs/"), Answer::Late(PULL_TIME))
+            Rule::new(format!("/{image}/blobs/"), Answer::Late(PULL_TIME))
                 .user_agent("containerd/")
                 .calls(1..=1),
         );
@@ -375,6 +375,13 @@ impl Node {
     /// rpm has no purge: what the operator and the gate wrote stays, and that is said.
     fn erased(&self, fresh: &[String]) -> Outcome {
         shell(&self.machine, "rm -r /etc/sealgate /var/lib/sealgate /var/log/sealgate")?;
+        // On Debian rpm keeps its database here, and these folders, empty now, are no package's: where
+        // rpm is at home `filesystem` and the shells have them.
+        shell(
+            &self.machine,
+            "rm -r /root/.rpmdb && rmdir /usr/share/fish/vendor_completions.d /usr/share/fish \
+             /usr/share/licenses /usr/share/zsh/site-functions",
+        )?;
         self.is_as(fresh)?;
         println!("      without the folders that it names, nothing is left");
         Ok(())
@@ -403,7 +410,7 @@ fn installed_elsewhere(packages: &Path) -> Outcome {
     let package = format!("{}/*.rpm", packages.display());
     let script = format!(
         "{links} 2>/dev/null; {rpm} -i {package} && {rpm} -V sealgate && {rpm} -e sealgate && \
-         ! find {} -path '*sealgate*' | grep .",
+         cd {} && ! find . -path '*sealgate*' | grep .",
         root.path().display()
     );
     let output = Command::new("sh").args(["-c", &script]).output()?;

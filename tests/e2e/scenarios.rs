@@ -469,7 +469,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "audit-attacked",
-        "a log is changed in nineteen ways: verify names each, and two other programs agree",
+        "a log is changed in twenty-one ways: verify names each, and two other programs agree",
         attacked::audit_attacked
     ),
     scenario!(

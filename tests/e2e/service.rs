@@ -94,16 +94,20 @@ pub async fn restart_unnoticed() -> Outcome {
     stage.kill_gate()?;
     std::fs::remove_file(stage.socket())?;
     let socket = UnixListener::bind(stage.socket())?;
+    let ready_before = stage.gate_log().matches("ready").count();
     let mut gate = activated(&stage, &socket)?;
     let stop = Arc::new(AtomicBool::new(false));
     let client = tokio::spawn(connect_and_ask(stage.socket(), Arc::clone(&stop)));
     let began = Instant::now();
+    let ready = || stage.gate_log().matches("ready").count();
+    let mut before = ready_before;
     for _ in 0..RESTARTS {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        eventually("the gate is ready", Duration::from_secs(60), async || ready() > before).await?;
+        before = ready();
         end(gate, "TERM")?;
         gate = activated(&stage, &socket)?;
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    eventually("the gate is ready", Duration::from_secs(60), async || ready() > before).await?;
     stop.store(true, Ordering::SeqCst);
     let outcome = client.await?;
     let seconds = began.elapsed().as_secs_f64();

@@ -77,8 +77,8 @@ async fn ran(stage: &Stage, pod: &Pod, image: &str, name: &str) -> Result<String
 /// The generation of policies that the last of the log's heads names.
 fn in_force(stage: &Stage) -> Result<String, Failure> {
     let text = fs::read_to_string(stage.folder().join("audit/audit.jsonl"))?;
-    let heads = text.lines().filter(|line| line.contains("\"kind\":\"head\""));
-    let head: Value = serde_json::from_str(heads.last().ok_or("no head")?)?;
+    let mut heads = text.lines().rev().filter(|line| line.contains("\"kind\":\"head\""));
+    let head: Value = serde_json::from_str(heads.next().ok_or("no head")?)?;
     Ok(head["policy_generation"].as_str().ok_or("no generation")?.to_owned())
 }
 
