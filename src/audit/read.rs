@@ -72,7 +72,7 @@ pub enum Next {
     Line(String),
     /// Nothing yet: many lines were passed over that are not wanted. Ask again.
     Passed,
-    /// The end, for now.
+    /// The end of what is written so far.
     End,
 }
 

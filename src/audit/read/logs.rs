@@ -38,7 +38,7 @@ pub enum NextOf {
     Unreadable(Unreadable),
     /// Nothing yet: many lines were passed over. Ask again.
     Passed,
-    /// The end, for now.
+    /// The end of what is written so far.
     End,
 }
 

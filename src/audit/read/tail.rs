@@ -37,7 +37,7 @@ pub(super) enum Step {
     Line,
     /// It is too long.
     TooLong,
-    /// There is no more of it for now.
+    /// The end of what is written so far.
     End,
 }
 

@@ -34,7 +34,7 @@ pub(in crate::cli) struct Verify {
     /// A checkpoint that was kept elsewhere: the log must go on from it.
     #[arg(long, value_name = "FILE", conflicts_with = "since_checkpoint")]
     checkpoint: Option<PathBuf>,
-    /// The same, and only what came after it is told of.
+    /// A checkpoint that was kept elsewhere: the command reports only what came after it.
     #[arg(long, value_name = "FILE")]
     since_checkpoint: Option<PathBuf>,
     /// The node's public key, as NAME+ID+KEY, or its key's file. Without it the node's own is taken,
